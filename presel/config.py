@@ -1,0 +1,214 @@
+"""Every knob, once, with its default, its unit and its reason.
+
+The configuration is data: frozen, strict, serialisable; the same model is the file on disk, the parameter form in the Prefect
+UI and part of every key. Secrets are not in it: `api_key_env` names an environment variable, S3 credentials come
+from where boto3 looks. Fields marked `Operational` change how the work is done, never what comes out, and are left
+out of every key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from presel.keys import Operational
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Section):
+    """Where the unlabelled images lie, and which task each belongs to."""
+
+    uri: str = Field(description="s3://bucket/prefix or a folder")
+    tasks: Literal["prefix", "single"] = Field(
+        "prefix", description="prefix: the first folder of a key is its task; single: one task for all"
+    )
+    part_size: Annotated[int, Field(ge=1, le=100_000), Operational] = Field(
+        1000, description="images per unit of parallel work"
+    )
+
+
+class ImageConfig(Section):
+    """What counts as a usable image. Limits are checked before a pixel is decoded."""
+
+    max_pixels: int = Field(64_000_000, ge=1, description="width x height; above it an image is rejected, not decoded")
+    min_side: int = Field(8, ge=1, description="pixels")
+    max_aspect_ratio: float = Field(20.0, ge=1)
+
+
+class EncoderConfig(Section):
+    """The model whose vectors say which images are alike."""
+
+    name: str = Field(
+        "timm:vit_base_patch14_dinov2.lvd142m",
+        description="timm:<model>, open_clip:<model>/<pretrained tag or local file>, or builtin (no download)",
+    )
+    weights: str | None = Field(None, description="a local safetensors file in place of the hub's weights")
+    images: ImageConfig = ImageConfig()
+    batch_size: Annotated[int, Field(ge=1), Operational] = 64
+    device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
+
+
+class ReferenceConfig(Section):
+    """The random sample of every task that is instructed first, to learn what instructions are worth there."""
+
+    share: Share = Field(0.05, description="of every task's samples; at least one per task")
+
+
+class PromptConfig(Section):
+    """What is asked of the annotator about one image. A template is Jinja2, sandboxed; it may use `task`."""
+
+    kind: Literal["short_answer", "conversation", "detailed_description", "reasoning", "captions", "custom"] = (
+        "conversation"
+    )
+    turns: int = Field(1, ge=1, le=10, description="question-response pairs per image")
+    language: str = "English"
+    system: str | None = Field(None, description="replaces the kind's own system message")
+    template: str | None = Field(None, description="replaces the kind's own user message")
+
+
+class PriceConfig(Section):
+    """US dollars per million tokens, for models the price list does not know or a contract of your own."""
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+class GeneratorConfig(Section):
+    """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
+
+    model: str = "gpt-4.1-mini"
+    base_url: str = Field("https://api.openai.com/v1", description="any server that speaks /chat/completions")
+    api_key_env: Annotated[str, Operational] = Field(
+        "OPENAI_API_KEY", description="the environment variable that holds the key"
+    )
+    prompt: PromptConfig = PromptConfig()
+    prompts: dict[str, PromptConfig] = Field(default_factory=dict, description="per task, in place of `prompt`")
+    image_side: int = Field(768, ge=32, description="longer side in pixels of the picture that is sent")
+    image_detail: Literal["low", "high", "auto"] = "auto"
+    temperature: float = Field(0.2, ge=0, le=2)
+    max_output_tokens: int = Field(800, ge=1)
+    seed: int = 0
+    max_cost: Annotated[float | Literal["unlimited"], Operational] = Field(
+        ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
+    )
+    prices: Annotated[PriceConfig | None, Operational] = None
+    concurrency: Annotated[int, Field(ge=1, le=1024), Operational] = Field(32, description="requests in flight")
+    requests_per_minute: Annotated[int | None, Field(ge=1), Operational] = None
+    tokens_per_minute: Annotated[int | None, Field(ge=1), Operational] = None
+    timeout: Annotated[float, Field(gt=0), Operational] = Field(120.0, description="seconds for one whole request")
+    attempts: Annotated[int, Field(ge=1, le=20), Operational] = Field(
+        6, description="tries of one request that failed without an answer"
+    )
+
+
+class LoraConfig(Section):
+    """The paper's fine-tuning recipe (METHOD: reference model)."""
+
+    rank: int = Field(128, ge=1)
+    alpha: int = Field(256, ge=1)
+    learning_rate: float = Field(2e-4, gt=0)
+    projector_learning_rate: float = Field(2e-5, ge=0)
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
+    epochs: int = Field(1, ge=1)
+    batch: int = Field(16, ge=1, description="samples per optimiser step")
+    question_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of samples fitted without their question; 0 is the paper's recipe"
+    )
+
+
+class ReferenceModelConfig(Section):
+    """The LVLM that tells how much a question helps to predict the response."""
+
+    model: str = Field("llava-hf/llava-1.5-7b-hf", description="a hub name, a local folder, or builtin (the demo's)")
+    fit: Literal["lora", "none"] = Field("lora", description="none: score with the model as it is (training-free IRS)")
+    lora: LoraConfig = LoraConfig()
+    max_length: int = Field(2048, ge=16, description="tokens; a sample whose response would be cut is rejected")
+    batch_size: Annotated[int, Field(ge=1), Operational] = Field(8, description="samples scored at once")
+    device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
+
+
+class WeightsConfig(Section):
+    """From IRS to task weights. The defaults are the paper's."""
+
+    temperature: float | None = Field(
+        None, gt=0, description="of the softmax over -IRS; default 1/sqrt(number of tasks)"
+    )
+    estimator: Literal["mean", "trimmed"] = "mean"
+    shrinkage: bool = Field(False, description="pull noisy task means toward the pool's (empirical Bayes)")
+
+
+class BudgetConfig(Section):
+    """How much of the pool is instructed, the reference set included."""
+
+    share: Share = 0.15
+
+
+class ClusteringConfig(Section):
+    images_per_cluster: int = Field(100, ge=1)
+    quality: Literal["fast", "default", "best"] = "default"
+
+
+class SelectionConfig(Section):
+    strategy: Literal["presel", "random", "balanced", "typiclust", "kcentre", "coverage"] = "presel"
+    near_duplicate: float | None = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="cosine from which an image is a copy of an earlier pick; null: no guard, as in the paper",
+    )
+
+
+class DatasetConfig(Section):
+    name: str = Field("dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+
+
+class RefreshConfig(Section):
+    """One refresh: choose the images worth instructing, instruct only those, publish the dataset."""
+
+    mode: Literal["default", "paper"] = Field(
+        "default", description="paper: exactly the published algorithm, nothing of ours that changes a pick"
+    )
+    seed: int = Field(0, ge=0)
+    source: SourceConfig
+    store: Annotated[str, Operational] = Field(description="s3://bucket/prefix or a folder: tables, ledger, datasets")
+    encoder: EncoderConfig = EncoderConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    generator: GeneratorConfig
+    reference_model: ReferenceModelConfig = ReferenceModelConfig()
+    weights: WeightsConfig = WeightsConfig()
+    budget: BudgetConfig = BudgetConfig()
+    clustering: ClusteringConfig = ClusteringConfig()
+    selection: SelectionConfig = SelectionConfig()
+    dataset: DatasetConfig = DatasetConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paper_has_no_guard(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("mode") == "paper":
+            selection = data.get("selection") or {}
+            if isinstance(selection, dict):
+                return {**data, "selection": {"near_duplicate": None, **selection}}
+        return data
+
+    @model_validator(mode="after")
+    def _paper_means_paper(self) -> RefreshConfig:
+        if self.mode == "paper":
+            ours = {
+                "selection.strategy": self.selection.strategy != "presel",
+                "selection.near_duplicate": self.selection.near_duplicate is not None,
+                "weights.estimator": self.weights.estimator != "mean",
+                "weights.shrinkage": self.weights.shrinkage,
+                "reference_model.lora.question_dropout": self.reference_model.lora.question_dropout > 0,
+            }
+            changed = [name for name, differs in ours.items() if differs]
+            if changed:
+                raise ValueError(
+                    f"mode is paper, but {', '.join(changed)} departs from it: remove it or set mode: default"
+                )
+        return self

@@ -1,0 +1,71 @@
+"""The interface, and the one place that decides which implementation a URI means."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from presel.errors import ConfigError
+
+
+class Entry(NamedTuple):
+    """One object as listed."""
+
+    path: str
+    """Relative to the store's root, `/` between its parts."""
+    size: int
+    etag: str
+    """Changes when the content may have changed; an opaque word of the store."""
+    archived: bool = False
+    """The object is in cold storage and cannot be read now."""
+
+
+class Store(ABC):
+    """A flat space of whole objects below `uri`. Instances are cheap, thread-safe and may cross processes by URI."""
+
+    uri: str
+
+    @abstractmethod
+    def read(self, path: str) -> bytes:
+        """The whole object. Raises NotFound, AccessDenied, StorageUnavailable."""
+
+    @abstractmethod
+    def write(self, path: str, data: bytes) -> None:
+        """Create or replace an object, all at once."""
+
+    @abstractmethod
+    def create(self, path: str, data: bytes) -> None:
+        """Create an object that must not exist yet; of any number of racing callers one wins, the others get AlreadyExists."""
+
+    @abstractmethod
+    def exists(self, path: str) -> bool: ...
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Every object whose path starts with `prefix`, streaming, in path order within a folder or page."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is not there is fine."""
+
+    def locate(self, path: str) -> str:
+        """The full address of an object, for people."""
+        return f"{self.uri.rstrip('/')}/{path}"
+
+
+@lru_cache(maxsize=64)
+def open_store(uri: str) -> Store:
+    """The store at `s3://bucket/prefix`, `file:///folder` or a plain folder path."""
+    from presel.storage.folder import FolderStore
+    from presel.storage.s3 import S3Store
+
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return FolderStore(uri)
+    if scheme == "file":
+        return FolderStore(rest)
+    if scheme == "s3":
+        return S3Store(uri)
+    raise ConfigError("unknown kind of store", where=uri, expected="s3://bucket/prefix or a folder", got=f"{scheme}://")

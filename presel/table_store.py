@@ -1,0 +1,162 @@
+"""Tables on a store: written whole, read by reference.
+
+An output is `<store>/tables/<stage>/<key>/`: Parquet parts, `rejects.parquet` if anything was rejected, other files, and
+`manifest.json`, written last. Without its manifest an output does not exist, so a killed stage leaves only files that
+the next attempt overwrites with the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from presel import __version__
+from presel.errors import IntegrityError
+from presel.keys import digest
+from presel.storage import open_store
+from presel.tables import REJECTS, Part, TableRef, combined_digest
+
+
+def read(ref: TableRef, columns: list[str] | None = None) -> pa.Table:
+    """All rows of the parts a reference names, in part order."""
+    return pa.concat_tables([read_part(ref, part, columns) for part in ref.parts])
+
+
+def read_part(ref: TableRef, part: Part, columns: list[str] | None = None) -> pa.Table:
+    """Rows of one part. Raises IntegrityError when its bytes are not those that were written."""
+    store = open_store(ref.store)
+    data = store.read(part.path)
+    if digest(data) != part.digest:
+        raise IntegrityError(
+            "a table's bytes changed after it was written",
+            where=store.locate(part.path),
+            expected=part.digest,
+            got=digest(data),
+            fix=f"delete {store.locate(ref.folder)} to have it made again",
+        )
+    return pq.read_table(pa.BufferReader(data), columns=columns)
+
+
+def rejects(ref: TableRef) -> pa.Table:
+    """The rows an output refused, with their reasons."""
+    if not ref.rejects:
+        return REJECTS.empty_table()
+    return pq.read_table(pa.BufferReader(open_store(ref.store).read(f"{ref.folder}/rejects.parquet")))
+
+
+def file(ref: TableRef, name: str) -> bytes:
+    """A file that an output holds beside its table: an adapter, a page."""
+    return open_store(ref.store).read(f"{ref.folder}/{name}")
+
+
+def facts(ref: TableRef) -> dict[str, Any]:
+    """Small numbers noted while the output was made: times, money, settings. Not part of its identity."""
+    noted: dict[str, Any] = _manifest(ref.store, ref.folder)["facts"]
+    return noted
+
+
+def find(store: str, stage: str, key: str) -> TableRef | None:
+    """The output of that key, if it is there whole."""
+    folder = f"tables/{stage}/{key}"
+    if not open_store(store).exists(f"{folder}/manifest.json"):
+        return None
+    saved = TableRef.model_validate(_manifest(store, folder)["table"])
+    # The store may have been copied since: where it lies now is what counts.
+    return saved.model_copy(update={"store": store})
+
+
+def encode(table: pa.Table) -> bytes:
+    """Parquet bytes, the same for the same rows."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", write_statistics=False, store_schema=True)
+    return sink.getvalue()
+
+
+class Output:
+    """A stage's output while it is made. Rows go to `write`, refusals to `reject`, small numbers to `note`."""
+
+    def __init__(self, store: str, stage: str, key: str) -> None:
+        self.store, self.stage, self.key = store, stage, key
+        self._folder = f"tables/{stage}/{key}"
+        self._parts: list[Part] = []
+        self._files: dict[str, str] = {}
+        self._rejects: list[dict[str, str]] = []
+        self._facts: dict[str, Any] = {}
+        self._started = time.time()
+
+    def write(self, table: pa.Table, schema: pa.Schema, label: str = "all") -> None:
+        """One more part. Raises IntegrityError when the rows are not of the declared schema."""
+        if table.schema != schema:
+            raise IntegrityError(f"rows of {self.stage} have another schema", expected=schema, got=table.schema)
+        data = encode(table)
+        path = f"{self._folder}/{len(self._parts):05d}-{_file_name(label)}.parquet"
+        open_store(self.store).write(path, data)
+        self._parts.append(Part(label=label, path=path, digest=digest(data), rows=table.num_rows, bytes=len(data)))
+
+    def write_rows(self, rows: list[dict[str, Any]], schema: pa.Schema, label: str = "all") -> None:
+        self.write(pa.Table.from_pylist(rows, schema=schema), schema, label)
+
+    def adopt(self, parts: tuple[Part, ...]) -> None:
+        """Take over parts that an earlier output of this store wrote."""
+        self._parts.extend(parts)
+
+    def write_file(self, name: str, data: bytes) -> None:
+        """A file beside the table; its digest counts."""
+        open_store(self.store).write(f"{self._folder}/{name}", data)
+        self._files[name] = digest(data)
+
+    def reject(self, *, task: str, key: str, id: str, reason: str, detail: str = "") -> None:
+        self._rejects.append(
+            {"stage": self.stage, "task": task, "key": key, "id": id, "reason": reason, "detail": detail}
+        )
+
+    def note(self, **facts: Any) -> None:
+        self._facts.update(facts)
+
+    def commit(self, inputs: dict[str, Any]) -> TableRef:
+        """Make the output exist: the manifest, last."""
+        self._write_rejects()
+        parts = tuple(self._parts)
+        ref = TableRef(
+            stage=self.stage,
+            store=self.store,
+            key=self.key,
+            digest=combined_digest(parts, self._files),
+            rows=sum(part.rows for part in parts),
+            rejects=len(self._rejects),
+            parts=parts,
+        )
+        manifest = {
+            "table": ref.model_dump(mode="json"),
+            "files": self._files,
+            "inputs": inputs,
+            "facts": self._facts,
+            "presel": __version__,
+            "seconds": round(time.time() - self._started, 3),
+        }
+        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+        open_store(self.store).write(f"{self._folder}/manifest.json", text.encode())
+        return ref
+
+    def _write_rejects(self) -> None:
+        if self._rejects:
+            rows = sorted(self._rejects, key=lambda row: (row["task"], row["key"], row["id"], row["reason"]))
+            data = encode(pa.Table.from_pylist(rows, schema=REJECTS))
+            open_store(self.store).write(f"{self._folder}/rejects.parquet", data)
+
+
+def _manifest(store: str, folder: str) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(open_store(store).read(f"{folder}/manifest.json"))
+    return manifest
+
+
+def _file_name(label: str) -> str:
+    """A label as a file name that every store takes; the digest keeps two labels apart that look alike."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", label)[:40].strip(".-")
+    return plain if plain == label else f"{plain}-{digest(label.encode())[:8]}"
