@@ -1,0 +1,115 @@
+"""Bytes to pixels, guardedly: what it is, how large it says it is, whether it is all there, and only then the pixels.
+
+The order is the point. A 20,000 x 20,000 PNG of one colour is 400 kB on disk and 1.2 GB decoded, so the size is read from the
+header and refused there. Decoding is Pillow's (libjpeg-turbo, libpng, libwebp, libtiff, libavif, openjpeg), limited to
+formats we name. Any exception of any type out of a decoder means one thing, a corrupt file, and costs that file alone.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from presel.config import ImageConfig
+from presel.images.colour import orientation, to_rgb
+from presel.images.completeness import missing
+from presel.images.formats import SUPPORTED, describe, sniff
+from presel.images.reasons import Reason, Rejected
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image. `width` and `height` are those of the upright original, whatever `image` was scaled to."""
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, limits: ImageConfig, key: str = "") -> Image.Image | Rejected:
+    """Upright 8-bit RGB pixels in sRGB, or the reason why not. `key` only makes the detail more telling."""
+    picture = open_picture(data, limits, key)
+    return picture if isinstance(picture, Rejected) else picture.image
+
+
+def open_picture(data: bytes, limits: ImageConfig, key: str = "", side: int | None = None) -> Picture | Rejected:
+    """The same, with what the header said.
+
+    `side`: the caller will shrink the picture until its shorter side is `side` pixels, so a JPEG may be decoded at 1/2, 1/4 or
+    1/8 (in the DCT domain) as long as twice that many pixels remain.
+    """
+    if not data:
+        return Rejected(Reason.ZERO_BYTE)
+    kind = sniff(data)
+    if kind is None:
+        return Rejected(Reason.NOT_AN_IMAGE, describe(data))
+    if kind not in SUPPORTED:
+        return Rejected(Reason.UNDECODABLE, f"{kind} pictures are not supported: convert them first")
+    try:
+        with Image.open(io.BytesIO(data), formats=_plugins(kind)) as opened:
+            refused = _outside_limits(opened.size, limits) or _incomplete(kind, data)
+            return refused or _load(opened, kind, side)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return Rejected(Reason.TOO_MANY_PIXELS, str(error))
+    except (
+        Exception
+    ) as error:  # decoders raise a dozen types over corrupt bytes: whichever it is, it is about this file
+        return _incomplete(kind, data) or Rejected(*_meaning(error, kind, key))
+
+
+def _plugins(format: str) -> tuple[str, ...]:
+    return ("JPEG", "MPO") if format == "JPEG" else (format,)
+
+
+def _outside_limits(size: tuple[int, int], limits: ImageConfig) -> Rejected | None:
+    width, height = size
+    told = f"{width:,} x {height:,} pixels"
+    if width * height > limits.max_pixels:
+        return Rejected(Reason.TOO_MANY_PIXELS, f"{told}, at most {limits.max_pixels:,} in all")
+    if min(size) < limits.min_side:
+        return Rejected(Reason.TOO_SMALL, f"{told}, at least {limits.min_side} on each side")
+    if max(size) > limits.max_aspect_ratio * min(size):
+        return Rejected(Reason.ASPECT_RATIO, f"{told}, at most {limits.max_aspect_ratio:g} : 1")
+    return None
+
+
+def _incomplete(format: str, data: bytes) -> Rejected | None:
+    lack = missing(format, data)
+    return Rejected(Reason.TRUNCATED, lack) if lack else None
+
+
+def _load(opened: Image.Image, format: str, side: int | None) -> Picture:
+    width, height = opened.size
+    turn = orientation(opened)
+    if side is not None and format == "JPEG":
+        scale = 2 * side / min(width, height)
+        opened.draft(None, (int(width * scale) + 1, int(height * scale) + 1))
+    opened.load()
+    upright = to_rgb(opened)
+    if turn is not None:
+        upright = upright.transpose(turn)
+        if turn in _SIDEWAYS:
+            width, height = height, width
+    elif upright is opened:
+        upright = opened.copy()
+    return Picture(upright, width, height, format)
+
+
+_SIDEWAYS = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+}
+
+
+def _meaning(error: Exception, format: str, key: str) -> tuple[Reason, str]:
+    told = f"{format}: {error or type(error).__name__}"
+    suffix = key.rpartition(".")[2].upper() if "." in key else ""
+    if suffix and suffix not in (format, "JPG") and suffix.isalnum():
+        told += f" (the key says {suffix})"
+    short_of_data = "truncated" in str(error).lower() or isinstance(error, EOFError)
+    return (Reason.TRUNCATED if short_of_data else Reason.UNDECODABLE), told[:300]

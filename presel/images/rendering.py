@@ -1,0 +1,65 @@
+"""A picture for somebody else's eyes: the annotator behind the API, and the reader of the report.
+
+Both are made from the decoded, upright, sRGB picture, so a CMYK or EXIF-rotated original looks the same to the annotator as to
+the encoder. The same bytes in give the same bytes out: no metadata, no timestamps, fixed encoder settings.
+"""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from presel.config import ImageConfig
+from presel.errors import InputError
+from presel.images.decoding import decode
+from presel.images.reasons import Rejected
+
+_THUMBNAIL_BYTES = 10_000
+
+
+def for_api(data: bytes, limits: ImageConfig, side: int) -> bytes:
+    """A JPEG of quality 90 whose longer side is at most `side` pixels; smaller pictures keep their size.
+
+    Raises InputError when the bytes are no usable picture: they were one when they were embedded, so this means that other
+    bytes were passed than those of the sample.
+    """
+    return _jpeg(_shrunk(_usable(data, limits), side), 90)
+
+
+def thumbnail(data: bytes, side: int, limits: ImageConfig | None = None) -> bytes:
+    """A JPEG of at most 10 kB whose longer side is at most `side` pixels, for pages that inline hundreds of them.
+
+    Quality is lowered first, then size. Raises InputError as `for_api` does.
+    """
+    image = _shrunk(_usable(data, limits or ImageConfig()), side)
+    while True:
+        for quality in (82, 70, 55, 40, 25):
+            encoded = _jpeg(image, quality)
+            if len(encoded) <= _THUMBNAIL_BYTES:
+                return encoded
+        image = _shrunk(image, max(image.size) * 3 // 4)
+
+
+def _usable(data: bytes, limits: ImageConfig) -> Image.Image:
+    image = decode(data, limits)
+    if isinstance(image, Rejected):
+        raise InputError("not a usable picture", expected="bytes that decode", got=f"{image.reason}: {image.detail}")
+    return image
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    longer = max(image.size)
+    if longer <= side:
+        return image
+    width, height = (max(1, round(length * side / longer)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    sink = io.BytesIO()
+    # A fresh picture carries no EXIF, profile or comment that Pillow would copy along.
+    plain = Image.new("RGB", image.size)
+    plain.paste(image)
+    plain.save(sink, "JPEG", quality=quality)
+    return sink.getvalue()
