@@ -1,0 +1,1 @@
+"""Stages as Prefect tasks: cpu.py, gpu.py, api.py and show.py are lists of names, policy.py says what they have in common."""

@@ -1,0 +1,33 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything lives in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check format clean
+
+demo: $(READY) ## set up, then run the whole refresh on the embedded default
+	$(BIN)/presel demo $(ARGS)
+
+test: $(READY) ## the test suite
+	$(BIN)/pytest $(ARGS)
+
+check: $(READY) ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-timing
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) presel-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

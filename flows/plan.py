@@ -1,0 +1,40 @@
+"""The plan: which images a refresh would choose, task by task, and what they would cost."""
+
+from __future__ import annotations
+
+from prefect import flow, unmapped
+
+from presel.config import RefreshConfig
+from presel.run_record import RunRecord
+from tasks.api import instruct
+from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank
+from tasks.gpu import embed_part, fit_reference_model, score_relevance
+from tasks.show import show_plan
+
+
+@flow(name="plan", flow_run_name="plan {config.dataset.name}")
+def plan(config: RefreshConfig) -> RunRecord:
+    """Everything up to the budget decision. The only money it spends is for the reference set."""
+    source, images, seed = config.source, config.encoder.images, config.seed
+    # What is there, what does it look like, and which images stand together?
+    catalog = ingest(source, config.store)
+    embeddings = embed_part.map(catalog.split(), unmapped(source), unmapped(config.encoder)).result()
+    samples = assemble(catalog, embeddings)
+    clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
+    # How much does each task gain from instructions? Pay for a small sample and ask a model.
+    reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed))
+    instructed = instruct.map(reference, unmapped(source), unmapped(config.generator), unmapped(images)).result()
+    model = fit_reference_model(instructed, source, images, config.reference_model, seed)
+    relevance = score_relevance.map(
+        instructed, unmapped(model), unmapped(source), unmapped(images), unmapped(config.reference_model)
+    ).result()
+    # In which order would each task be picked, and how far down does its budget reach?
+    rankings = rank.map(samples.split(), clusters, instructed, unmapped(config.selection), unmapped(seed)).result()
+    budget = plan_budget(samples, rankings, instructed, relevance, config.weights, config.budget, seed)
+    record = RunRecord(
+        config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
+        reference=reference.result(), reference_instructions=instructed, model=model, relevance=relevance,
+        rankings=rankings, plan=budget,
+    )  # fmt: skip
+    show_plan(record)
+    return record

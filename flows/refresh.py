@@ -1,0 +1,29 @@
+"""The main flow: choose the images worth instructing, instruct only those, publish the dataset."""
+
+from __future__ import annotations
+
+from prefect import flow, unmapped
+
+from flows.plan import plan
+from presel.config import RefreshConfig
+from presel.tables import DatasetRef
+from tasks.api import instruct
+from tasks.cpu import build_report, publish, select
+from tasks.show import show_results
+
+
+@flow(name="refresh", flow_run_name="refresh {config.dataset.name}")
+def refresh(config: RefreshConfig) -> DatasetRef:
+    """One refresh of a dataset. Whatever is done or paid for already is reused."""
+    # Embed the pool, instruct the reference set, weigh the tasks, rank their images, divide the budget.
+    planned = plan(config)
+    # Only now pay for the rest: the first images of each task's ranking, as many as its quota.
+    selection = select.map(planned.rankings, unmapped(planned.plan)).result()
+    instructions = instruct.map(
+        selection, unmapped(config.source), unmapped(config.generator), unmapped(config.encoder.images)
+    ).result()
+    # A version never changes once published; the report is its companion.
+    dataset = publish(planned.with_instructions(selection, instructions))
+    report = build_report(planned.with_instructions(selection, instructions, dataset))
+    show_results(report)
+    return dataset

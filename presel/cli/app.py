@@ -1,0 +1,44 @@
+"""`presel`: init, doctor, plan, run, status, explain, report, demo, ledger."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from presel.cli import demo, doctor, inspect, ledger, run, start
+from presel.cli.console import explain_failure
+from presel.errors import PreselError
+
+app = typer.Typer(
+    name="presel",
+    help="Choose the images worth instructing, and pay only for those.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.command("init")(start.init)
+app.command("doctor")(doctor.doctor)
+app.command("plan")(run.plan)
+app.command("run")(run.run)
+app.command("status")(inspect.status)
+app.command("explain")(inspect.explain)
+app.command("report")(inspect.report)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(demo.app, name="demo")
+
+
+def main() -> None:
+    """Entry point of the `presel` command."""
+    try:
+        code = app(standalone_mode=False)
+    except PreselError as error:
+        code = explain_failure(error, as_json="--json" in sys.argv)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)

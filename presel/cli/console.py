@@ -1,0 +1,78 @@
+"""What every command shares: words for people or JSON for scripts, and exit codes that mean something.
+
+0 done          1 a bug or an unknown failure   2 wrong configuration or arguments   3 storage
+4 integrity     5 a model cannot be used        6 the endpoint failed or refused     7 the money cap
+8 the pool cannot give what is asked            130 interrupted
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from presel.errors import PreselError
+
+screen = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+
+def show(result: object, as_json: bool, in_words: Callable[[], None]) -> None:
+    """The result as JSON on standard output, or as words."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, default=_plain, ensure_ascii=False, indent=1) + "\n")
+    else:
+        in_words()
+
+
+def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], total: bool = False) -> None:
+    """Rows as a table. `columns` maps names to headings; numbers stand to the right."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_footer=total)
+    for name, heading in columns.items():
+        numeric = any(isinstance(row[name], int | float) for row in rows)
+        footer = _sum(rows, name) if total else ""
+        grid.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=numeric)
+    for row in rows:
+        grid.add_row(*(_cell(row[name]) for name in columns))
+    screen.print(grid)
+
+
+def dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
+def explain_failure(error: PreselError, as_json: bool) -> int:
+    """Print what went wrong and what to do; return the exit code."""
+    if as_json:
+        parts = {"error": type(error).__name__, "what": error.what, "where": error.where, "fix": error.fix}
+        sys.stdout.write(json.dumps({**parts, "message": str(error)}, ensure_ascii=False) + "\n")
+    else:
+        complaints.print(f"[bold red]{type(error).__name__}[/] ", end="")
+        complaints.print(str(error), markup=False)
+    return error.exit_code
+
+
+def _sum(rows: Sequence[Mapping[str, object]], name: str) -> str:
+    values = [row[name] for row in rows]
+    if all(isinstance(value, int) for value in values):
+        return str(sum(value for value in values if isinstance(value, int)))
+    return ""
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,117 @@
+"""`presel demo`: the refresh flow that production runs, on a pool this package draws, with nothing to download or pay for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from presel.cli.console import complaints, screen, show
+from presel.cli.options import AsJson
+
+app = typer.Typer(help="Run everything on an embedded pool, encoder, reference model and annotator.")
+
+_WORDS = """\
+The annotator was a local stand-in for a paid API: it speaks the same protocol, answers from the ground truth of the drawn
+pool, and its prices are made up ($0.40 in, $1.60 out per million tokens). To use a real one: `presel init`, set source.uri,
+store, generator.model and generator.max_cost, export the API key, then `presel doctor`, `presel plan`, `presel run`."""
+
+
+@app.callback(invoke_without_command=True)
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option(help="Where the pool and the store lie.")] = Path("presel-demo"),
+    images: Annotated[int, typer.Option(min=100, help="Drawn images, before the salt.")] = 2400,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    s3: Annotated[bool, typer.Option("--s3", help="Pool and store on an S3 server in this process.")] = False,
+    ui: Annotated[bool, typer.Option("--ui", help="On a local Prefect server that stays up until Ctrl-C.")] = False,
+    paper: Annotated[bool, typer.Option("--paper", help="Exactly the published algorithm.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a pool, choose from it, have the choice instructed, publish a dataset. Under four minutes on two cores."""
+    if context.invoked_subcommand is not None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _own_prefect(folder)
+    from presel.demo.setting import staged
+
+    with (
+        _drawing() as on_progress,
+        staged(folder, images=images, seed=seed, s3=s3, paper=paper, on_progress=on_progress) as setting,
+        _server(ui) as address,
+    ):
+        _run(setting, as_json)
+        if address:
+            _stay_up(address)
+
+
+def _run(setting: object, as_json: bool) -> None:
+    from presel.cli.prefect_run import run_flow
+    from presel.cli.run import run_result, show_run
+    from presel.demo.setting import Setting
+
+    assert isinstance(setting, Setting)
+    started = time.monotonic()
+    record = run_flow("refresh", setting.config)
+    seconds, requests = time.monotonic() - started, setting.requests()
+
+    def words() -> None:
+        show_run(record)
+        screen.print(f"\n{seconds:.0f} s; the annotator was asked {requests} times.")
+        screen.print(_WORDS, markup=False)
+
+    show({**run_result(record), "seconds": seconds, "requests": requests}, as_json, words)
+
+
+@contextmanager
+def _drawing() -> Iterator[object]:
+    """A bar for the drawing of the pool, shown only if there is something to draw."""
+    with Progress(console=complaints, transient=True, disable=not complaints.is_terminal) as bar:
+        drawing = bar.add_task("drawing the pool", total=None, visible=False)
+        yield lambda done, total: bar.update(drawing, completed=done, total=total, visible=done < total)
+
+
+def _own_prefect(folder: Path) -> None:
+    """Keep the demo's runs out of the user's own Prefect: its own home, no server but one of its own."""
+    os.environ["PREFECT_HOME"] = str((folder / "prefect").absolute())
+    for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_API_KEY"):
+        os.environ.pop(name, None)
+
+
+@contextmanager
+def _server(wanted: bool) -> Iterator[str | None]:
+    """A Prefect server with its UI on a free port, or nothing."""
+    if not wanted:
+        yield None
+        return
+    from presel.cli.prefect_run import free_port, quiet, wait_for
+
+    quiet()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(f"{address}/api/health")
+        os.environ["PREFECT_API_URL"] = f"{address}/api"
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _stay_up(address: str) -> None:
+    screen.print(f"\nPrefect UI: {address}/runs (artifacts: {address}/artifacts). Ctrl-C stops it.")
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        screen.print("stopped")

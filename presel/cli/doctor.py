@@ -1,0 +1,161 @@
+"""`presel doctor`: does everything that a run needs answer? One line each, with the fix. Costs nothing, changes nothing.
+
+(The store check writes one small object and deletes it: being able to write is the question.)
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import typer
+
+from presel.cli.console import screen, show
+from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.config import RefreshConfig
+from presel.config_file import load
+from presel.errors import AlreadyExists, PreselError
+
+Level = Literal["ok", "warning", "error"]
+
+
+class Finding(NamedTuple):
+    check: str
+    level: Level
+    said: str
+    fix: str = ""
+
+
+def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Check credentials, source, store, endpoint, encoder, GPU and server. Exit code 1 if something must be mended."""
+    settings = load(config, overrides)
+    findings = [Finding("config", "ok", f"{config} is valid"), *(_tried(check, settings) for check in CHECKS)]
+
+    def words() -> None:
+        marks = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "error": "[red]error  [/]"}
+        for finding in findings:
+            screen.print(f"{marks[finding.level]} [bold]{finding.check:<9}[/]", end=" ")
+            screen.print(finding.said + (f"; {finding.fix}" if finding.fix else ""), markup=False, soft_wrap=True)
+
+    show([finding._asdict() for finding in findings], as_json, words)
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _tried(check: Callable[[RefreshConfig], Finding], settings: RefreshConfig) -> Finding:
+    try:
+        return check(settings)
+    except PreselError as error:
+        where = f"{error.where}: " if error.where else ""
+        return Finding(check.__name__, "error", f"{where}{error.what}", error.fix or "")
+
+
+def source(settings: RefreshConfig) -> Finding:
+    from presel.sources import open_source
+
+    seen = list(itertools.islice(open_source(settings.source).entries(), 3))
+    if not seen:
+        return Finding("source", "error", f"no object below {settings.source.uri}", "check source.uri")
+    return Finding("source", "ok", f"{settings.source.uri} can be listed")
+
+
+def store(settings: RefreshConfig) -> Finding:
+    from presel.storage import open_store
+
+    place, probe = open_store(settings.store), f"probe/{secrets.token_hex(8)}"
+    place.create(probe, b"probe")
+    try:
+        place.create(probe, b"probe again")
+    except AlreadyExists:
+        return Finding("store", "ok", f"{settings.store} can be written, and conditional creates hold")
+    finally:
+        place.delete(probe)
+    fix = "run one refresh at a time on this store (deployment concurrency 1), or use AWS S3, Ceph or MinIO"
+    return Finding("store", "warning", f"{settings.store} ignores conditional creates", fix)
+
+
+def credentials(settings: RefreshConfig) -> Finding:
+    name = settings.generator.api_key_env
+    if not os.environ.get(name):
+        return Finding("api key", "error", f"${name} is not set", f"export {name}=...")
+    return Finding("api key", "ok", f"${name} is set")
+
+
+def endpoint(settings: RefreshConfig) -> Finding:
+    import httpx
+
+    from presel.instruct.client import resolved_base_url
+
+    url = resolved_base_url(settings.generator.base_url)
+    key = os.environ.get(settings.generator.api_key_env, "")
+    try:
+        answer = httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10)
+    except httpx.HTTPError as error:
+        return Finding(
+            "endpoint", "error", f"{url} does not answer ({type(error).__name__})", "check generator.base_url"
+        )
+    if answer.status_code in (401, 403):
+        return Finding("endpoint", "error", f"{url} refuses the key ({answer.status_code})", "check the key")
+    return Finding("endpoint", "ok", f"{url} answers")
+
+
+def prices(settings: RefreshConfig) -> Finding:
+    from presel.instruct.prices import price_of
+
+    price = price_of(settings.generator)
+    cap = settings.generator.max_cost
+    limit = "no cap" if cap == "unlimited" else f"cap ${cap:,.2f}"
+    return Finding(
+        "price",
+        "ok",
+        f"{settings.generator.model}: ${price.input_per_million:g} in, ${price.output_per_million:g} out "
+        f"per million tokens; {limit}",
+    )
+
+
+def encoder(settings: RefreshConfig) -> Finding:
+    from presel.encoders import load_encoder
+
+    loaded = load_encoder(settings.encoder)
+    return Finding("encoder", "ok", f"{settings.encoder.name} loads, {loaded.dimensions} dimensions")
+
+
+def gpu(_settings: RefreshConfig) -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("gpu", "ok", torch.cuda.get_device_name(0))
+    return Finding("gpu", "warning", "none: embedding and the reference model run on the CPU")
+
+
+def server(_settings: RefreshConfig) -> Finding:
+    from presel.cli.prefect_run import quiet
+
+    quiet()
+    import httpx
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return Finding("prefect", "ok", "no server configured: a private one is started for each run")
+    try:
+        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+    except httpx.HTTPError as error:
+        fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
+        return Finding("prefect", "error", f"{url} does not answer ({type(error).__name__})", fix)
+    return Finding("prefect", "ok", f"{url} answers")
+
+
+CHECKS: tuple[Callable[[RefreshConfig], Finding], ...] = (
+    source,
+    store,
+    credentials,
+    endpoint,
+    prices,
+    encoder,
+    gpu,
+    server,
+)

@@ -1,0 +1,87 @@
+"""`presel status`, `explain` and `report`: reading what runs left on the store. Nothing here costs money or starts work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from presel import explain as explaining
+from presel import run_record, summary, table_store
+from presel.cli.console import dollars, screen, show, table
+from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.cli.run import COLUMNS
+from presel.config_file import load
+from presel.run_record import RunRecord
+
+
+def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Where the dataset stands: the pool, the plan, what was paid, the latest version."""
+    record = _latest(config, overrides)
+    rows, money = summary.task_rows(record), summary.money(record)
+    rejects = summary.reject_counts(record)
+    result: dict[str, Any] = {
+        "images": record.catalog.rows,
+        "samples": record.samples.rows,
+        "instructed": sum(row["reference"] + row["picked"] for row in rows),
+        "budget": sum(row["reference"] + row["quota"] for row in rows),
+        "rejects": rejects,
+        "paid_usd": money.paid,
+        "dataset": record.dataset,
+        "tasks": rows,
+    }
+
+    def words() -> None:
+        screen.print(f"{result['images']} images listed, {result['samples']} usable samples")
+        screen.print(f"{result['instructed']} of {result['budget']} instructed for {dollars(money.paid)}")
+        table(rows, COLUMNS, total=True)
+        for reason, count in rejects.items():
+            screen.print(f"  {count:6} rejected: {reason}", markup=False)
+        published = record.dataset.uri if record.dataset else "nothing yet: run `presel run`"
+        screen.print(f"Published: {published}", markup=False, soft_wrap=True)
+
+    show(result, as_json, words)
+
+
+def explain(
+    image: Annotated[str, typer.Argument(help="The image's key below the source, or a sample id.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Why this image was or was not picked: cluster, rank, centrality, quota, reject reason, what it cost."""
+    found = explaining.explain(_latest(config, overrides), image)
+
+    def words() -> None:
+        screen.print(f"{found.key} (task {found.task})", markup=False)
+        screen.print(found.verdict, markup=False)
+        if found.relevance:
+            screen.print(f"IRS {found.relevance['irs']:.3f}")
+        if found.instruction:
+            for turn in found.instruction["turns"]:
+                screen.print(f"  Q: {turn['question']}\n  A: {turn['response']}", markup=False)
+        if found.paid_usd is not None:
+            screen.print(f"cost {dollars(found.paid_usd)}")
+
+    show(found, as_json, words)
+
+
+def report(
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    to: Annotated[Path | None, typer.Option(help="Copy the page here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where the latest report lies; with --to, a copy of it."""
+    record = _latest(config, overrides)
+    address = summary.report_address(record)
+    if to is not None and record.report is not None:
+        to.write_bytes(table_store.file(record.report, "page.html"))
+        address = str(to)
+    show({"report": address}, as_json, lambda: screen.print(address, markup=False, soft_wrap=True))
+
+
+def _latest(config: Path, overrides: list[str]) -> RunRecord:
+    settings = load(config, overrides)
+    return run_record.latest(settings.store, settings.dataset.name)

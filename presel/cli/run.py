@@ -1,0 +1,105 @@
+"""`presel plan` and `presel run`: the two flows, in this process."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from presel import summary
+from presel.cli.console import dollars, screen, show, table
+from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.cli.prefect_run import run_flow
+from presel.config import RefreshConfig
+from presel.config_file import load
+from presel.errors import BudgetExceeded
+from presel.run_record import RunRecord
+
+COLUMNS = {
+    "task": "task",
+    "images": "images",
+    "usable": "usable",
+    "reference": "reference",
+    "irs": "IRS",
+    "weight": "weight",
+    "quota": "quota",
+    "picked": "picked",
+    "rejected": "rejected",
+}
+
+
+def plan(
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
+    reference: Annotated[
+        float, typer.Option(help="US dollars that may be spent now, on the reference set; 0 uses paid answers only.")
+    ] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
+    settings = load(config, overrides)
+    try:
+        record = run_flow("plan", _allowed(settings, reference))
+    except BudgetExceeded as error:
+        raise BudgetExceeded(
+            "the plan needs reference instructions that are not paid for yet",
+            where=str(config),
+            expected=f"at most ${reference:.2f} to spend",
+            got=error.what,
+            fix="allow it with `presel plan --reference DOLLARS`",
+        ) from error
+    rows, money = summary.task_rows(record), summary.money(record)
+
+    def words() -> None:
+        columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
+        table(rows, {**columns, "shortfall": "shortfall", "price_usd": "price $"}, total=True)
+        low, high = (sum(row[name] or 0.0 for row in rows) for name in ("price_low_usd", "price_high_usd"))
+        rest = sum(row["price_usd"] or 0.0 for row in rows)
+        screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
+        screen.print(f"Instructing every usable image would cost about {dollars(money.everything)}.")
+
+    show({"plan": rows, "money": money._asdict()}, as_json, words)
+
+
+def run(
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """One refresh: choose, instruct, publish. What is done or paid for already is reused."""
+    record = run_flow("refresh", load(config, overrides))
+    show(run_result(record), as_json, lambda: show_run(record))
+
+
+def run_result(record: RunRecord) -> dict[str, object]:
+    """What a refresh came to, for scripts."""
+    return {
+        "tasks": summary.task_rows(record),
+        "money": summary.money(record)._asdict(),
+        "dataset": record.dataset,
+        "report": summary.report_address(record),
+    }
+
+
+def show_run(record: RunRecord) -> None:
+    """What a refresh came to, for people."""
+    money = summary.money(record)
+    table(summary.task_rows(record), COLUMNS, total=True)
+    screen.print()
+    screen.print(
+        f"Instructing every usable image would have cost about {dollars(money.everything)}; this dataset cost "
+        f"{dollars(money.paid)}, of which this run paid {dollars(money.this_run)}.",
+    )
+    if record.dataset:
+        screen.print(f"Dataset  {record.dataset.uri} ({record.dataset.records} records)", markup=False, soft_wrap=True)
+    screen.print(f"Report   {summary.report_address(record)}", markup=False, soft_wrap=True)
+
+
+def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
+    from presel.instruct.ledger import spent
+
+    allowed = spent(settings.store) + reference
+    cap = settings.generator.max_cost
+    capped = allowed if cap == "unlimited" else min(cap, allowed)
+    generator = settings.generator.model_copy(update={"max_cost": capped})
+    return settings.model_copy(update={"generator": generator})

@@ -1,0 +1,114 @@
+"""Reading a configuration file: YAML in, a RefreshConfig out, or every mistake in it with its line.
+
+Pydantic says which field is wrong; YAML's own nodes say on which line it stands. Both are put together, so that the
+answer to a typo is `presel.yaml:12: generator.max_cost: ...`, not a stack of validation frames.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from presel.config import RefreshConfig
+from presel.errors import ConfigError
+
+Location = Sequence[str | int]
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
+    """The configuration in a file, with `section.field=value` overrides on top. Raises ConfigError naming every mistake."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        fix = f"write one with `presel init {path}`"
+        raise ConfigError("the configuration cannot be read", where=str(path), fix=fix) from error
+    tree, data = _parse(text, str(path))
+    for override in overrides:
+        _override(data, override)
+    try:
+        return RefreshConfig.model_validate(data)
+    except ValidationError as error:
+        raise _explained(error, tree, str(path)) from None
+
+
+def _parse(text: str, where: str) -> tuple[yaml.Node | None, dict[str, Any]]:
+    try:
+        tree, data = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"{where}:{mark.line + 1}" if mark else where
+        raise ConfigError(f"not valid YAML: {error.problem}", where=line) from None
+    if not isinstance(data, dict):
+        raise ConfigError(
+            "a configuration is a mapping of sections", where=where, expected="source:, store:, ...", got=data
+        )
+    return tree, data
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    name, separator, value = override.partition("=")
+    if not separator:
+        raise ConfigError("an override has no value", where=override, expected="section.field=value", got=override)
+    *sections, field = name.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError("an override goes through a plain value", where=override, expected="a section", got=data)
+    data[field] = yaml.safe_load(value)
+
+
+def _explained(error: ValidationError, tree: yaml.Node | None, where: str) -> ConfigError:
+    lines = []
+    for item in error.errors():
+        location = _without_union_tags(item["loc"])
+        line = _line_of(tree, location)
+        name = ".".join(str(part) for part in location) or "configuration"
+        lines.append(f"{where}:{line}: {name}: {_said(item['type'], item['msg'], item['input'], location)}")
+    count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    return ConfigError("\n  ".join([f"{count} in the configuration, nothing was started:", *dict.fromkeys(lines)]))
+
+
+def _said(kind: str, message: str, got: object, location: Location) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(location[-1]), _fields_at(location[:-1]), n=1)
+        return "there is no such field" + (f"; did you mean `{near[0]}`?" if near else "")
+    if kind == "missing":
+        return "this field is required and not set"
+    message = message.removeprefix("Value error, ")
+    return message if isinstance(got, dict) else f"{message[0].lower()}{message[1:]}, got {got!r}"
+
+
+def _fields_at(location: Location) -> list[str]:
+    model: Any = RefreshConfig
+    for part in location:
+        field = model.model_fields.get(str(part))
+        candidates = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _without_union_tags(location: Location) -> Location:
+    """Pydantic appends the tried alternative of a union (`float`, `literal['unlimited']`) to the path."""
+    return [
+        p for p in location if not (isinstance(p, str) and (p in {"float", "int", "str"} or p.startswith("literal[")))
+    ]
+
+
+def _line_of(node: yaml.Node | None, location: Location) -> int:
+    """The line of the deepest part of `location` that stands in the file, from 1."""
+    line = 1 if node is None else node.start_mark.line + 1
+    for part in location:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return line

@@ -1,0 +1,27 @@
+"""k-means of one task's images (METHOD, step 7): about a hundred images a cluster, on unit vectors."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from presel import table_store
+from presel.clustering import kmeans
+from presel.config import ClusteringConfig
+from presel.stage import stage
+from presel.vectors import unit_vectors
+from presel.table_store import Output
+from presel.tables import CLUSTERS, TableRef
+
+
+@stage("cluster", version=1)
+def cluster(out: Output, samples: TableRef, config: ClusteringConfig, seed: int) -> None:
+    """A cluster for every sample of one task, the reference set included."""
+    table = table_store.read(samples, ["sample_id", "vector"])
+    k = max(1, table.num_rows // config.images_per_cluster)
+    found = kmeans(unit_vectors(table), k, seed=seed, quality=config.quality)
+    out.write(
+        pa.table({"sample_id": table["sample_id"], "cluster": pa.array(found.labels, pa.int32())}, schema=CLUSTERS),
+        CLUSTERS,
+        samples.label,
+    )
+    out.note(clusters=k, inertia=found.inertia, iterations=found.iterations)

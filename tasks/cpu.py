@@ -1,0 +1,28 @@
+"""Stages that need processors and the store."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from presel.stages import assemble as assembling
+from presel.stages import cluster as clustering
+from presel.stages import ingest as ingestion
+from presel.stages import plan as planning
+from presel.stages import publish as publishing
+from presel.stages import rank as ranking
+from presel.stages import reference as referencing
+from presel.stages import report as reporting
+from presel.stages import select as selecting
+from tasks.policy import Policy
+
+CPU = Policy(tag="cpu", retries=2, delays=(2, 10), timeout=timedelta(hours=12))
+
+ingest = CPU.plain_task(ingestion.ingest, "ingest")
+assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")
+draw_reference = CPU.stage_task(referencing.draw_reference, "reference {samples.label}")
+cluster = CPU.stage_task(clustering.cluster, "cluster {samples.label}")
+rank = CPU.stage_task(ranking.rank, "rank {samples.label}")
+plan_budget = CPU.stage_task(planning.plan_budget, "plan")
+select = CPU.stage_task(selecting.select, "select {ranking.label}")
+publish = CPU.plain_task(publishing.publish, "publish")
+build_report = CPU.plain_task(reporting.build_report, "report")

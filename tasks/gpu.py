@@ -1,0 +1,16 @@
+"""Stages that want an accelerator and work without one. The tag `gpu` is what a limit of one task per card holds on to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from presel.stages import embed as embedding
+from presel.stages import fit as fitting
+from presel.stages import score as scoring
+from tasks.policy import Policy
+
+GPU = Policy(tag="gpu", retries=2, delays=(5, 30), timeout=timedelta(hours=24))
+
+embed_part = GPU.stage_task(embedding.embed_part, "embed {part.label}")
+fit_reference_model = GPU.stage_task(fitting.fit_reference_model, "fit reference model")
+score_relevance = GPU.stage_task(scoring.score_relevance, "score {instructions.label}")

@@ -1,0 +1,113 @@
+"""What Prefect adds to a stage: a name, tags, retries, a timeout and a cache. No task has a body of its own.
+
+The cache key is the stage's own key, so Prefect and the store agree on what is already there: a task whose output exists
+shows as Cached in the UI, in the same run, in a retry, or in tomorrow's schedule on another machine. Should a table
+have been deleted, the record of it goes too, and the task runs again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+
+from presel import table_store
+from presel.keys import short_digest
+from presel.progress import listening
+from presel.stage import Stage, store_of
+from presel.storage import open_store
+from presel.tables import TableRef
+from tasks.progress import ProgressArtifact
+from tasks.results import RESULTS
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# A stage runs in a worker thread, where Prefect can only act on a timeout once the call returns, and says so on every task
+# run. The limits that bite are inside: on each request, each read. The one here marks a run that took absurdly long.
+logging.getLogger("prefect.task_runs").addFilter(lambda record: "running in a worker thread" not in record.getMessage())
+
+
+@dataclass
+class ContentKey(CachePolicy):
+    """Stage, version, input digests and settings: the same key under which the stage stores its output."""
+
+    stage: Stage[Any] | None = None
+
+    def compute_key(
+        self,
+        task_ctx: TaskRunContext,  # noqa: ARG002 - Prefect's signature
+        inputs: dict[str, Any],
+        flow_parameters: dict[str, Any],  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
+    ) -> str | None:
+        assert self.stage is not None
+        store, key = store_of(inputs), self.stage.key(inputs)
+        # The record holds the store's address: a store that was moved is found by the stage itself, not by Prefect.
+        record = f"{self.stage.name}-{key}-{short_digest(store)[:8]}"
+        if table_store.find(store, self.stage.name, key) is None:
+            open_store(store).delete(f"{RESULTS}/{record}")
+        return record
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How one kind of resource is treated."""
+
+    tag: str
+    retries: int
+    delays: tuple[float, ...]
+    timeout: timedelta
+
+    def stage_task(self, stage: Stage[P], run_name: str) -> Task[P, TableRef]:
+        """A cached task. `run_name` is what the UI shows; `{parameter.field}` is filled in from the inputs."""
+        return task(
+            _observed(stage, stage.name),
+            name=stage.name,
+            task_run_name=run_name,
+            version=str(stage.version),
+            cache_policy=ContentKey(stage=stage),
+            result_serializer="json",
+            **self._common(),
+        )
+
+    def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
+        """A task that must look at the world, or show something, every time."""
+        return task(_observed(function, name), name=name, cache_policy=NO_CACHE, **self._common())
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "tags": ["presel", self.tag],
+            "retries": self.retries,
+            "retry_delay_seconds": list(self.delays),
+            "retry_condition_fn": worth_retrying,
+            "timeout_seconds": self.timeout.total_seconds(),
+        }
+
+
+def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Retry what may pass by itself (throttling, a reset connection); never what will fail again the same way."""
+    error = state.result(raise_on_failure=False)
+    return bool(getattr(error, "retryable", isinstance(error, ConnectionError | TimeoutError)))
+
+
+def _observed(function: Callable[P, R], name: str) -> Callable[P, R]:
+    """The function itself, with its progress shown on the task run."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with ProgressArtifact() as artifact, listening(artifact):
+            return function(*args, **kwargs)
+
+    run.__name__ = name
+    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return run

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from presel.config import RefreshConfig
+
+MINIMAL = {"source": {"uri": "pool"}, "store": "store", "generator": {"max_cost": 1}}
+
+
+def test_a_minimal_configuration_has_the_papers_numbers():
+    config = RefreshConfig.model_validate(MINIMAL)
+    assert (config.reference.share, config.budget.share) == (0.05, 0.15)
+    assert config.clustering.images_per_cluster == 100
+    assert (config.reference_model.lora.rank, config.reference_model.lora.alpha) == (128, 256)
+
+
+def test_a_cap_must_be_named_or_switched_off_in_words():
+    with pytest.raises(ValidationError, match="max_cost"):
+        RefreshConfig.model_validate({**MINIMAL, "generator": {}})
+    assert RefreshConfig.model_validate({**MINIMAL, "generator": {"max_cost": "unlimited"}})
+
+
+def test_paper_mode_has_no_guard_and_allows_nothing_of_ours():
+    assert RefreshConfig.model_validate({**MINIMAL, "mode": "paper"}).selection.near_duplicate is None
+    for section in ({"selection": {"near_duplicate": 0.9}}, {"selection": {"strategy": "coverage"}},
+                    {"weights": {"shrinkage": True}}, {"weights": {"estimator": "trimmed"}},
+                    {"reference_model": {"lora": {"question_dropout": 0.2}}}):  # fmt: skip
+        with pytest.raises(ValidationError, match="departs from it"):
+            RefreshConfig.model_validate({**MINIMAL, "mode": "paper", **section})
+
+
+def test_the_form_that_prefect_shows_can_be_made_and_forbids_unknown_fields():
+    schema = RefreshConfig.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert "max_cost" in schema["$defs"]["GeneratorConfig"]["required"]
+
+
+def test_no_field_can_hold_a_secret():
+    def names(schema: dict) -> set[str]:
+        found = set(schema.get("properties", {}))
+        return found.union(*(names(definition) for definition in schema.get("$defs", {}).values()))
+
+    suspicious = {
+        n for n in names(RefreshConfig.model_json_schema()) if any(w in n for w in ("secret", "password", "key"))
+    }
+    assert suspicious == {"api_key_env"}

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from presel.config import RefreshConfig, Section
+from presel.config_file import load
+from presel.config_template import render
+from presel.errors import ConfigError
+
+GOOD = "source:\n  uri: pool\nstore: store\ngenerator:\n  max_cost: 5\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "presel.yaml"
+    path.write_text(text)
+    return path
+
+
+def complaint(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text))
+    return str(caught.value)
+
+
+def test_a_good_file_loads_and_overrides_go_on_top(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert load(path).budget.share == 0.15
+    assert load(path, ["budget.share=0.3", "generator.max_cost=unlimited"]).budget.share == 0.3
+
+
+def test_a_typo_is_named_with_its_line_and_the_field_that_was_meant(tmp_path):
+    said = complaint(tmp_path, GOOD.replace("max_cost", "max_cots"))
+    assert "presel.yaml:5: generator.max_cots: there is no such field; did you mean `max_cost`?" in said
+    assert "presel.yaml:4: generator.max_cost: this field is required and not set" in said
+    assert "2 mistakes" in said
+
+
+def test_a_wrong_value_is_named_with_its_line_and_what_was_got(tmp_path):
+    said = complaint(tmp_path, GOOD + "budget:\n  share: 1.5\n")
+    assert "presel.yaml:7: budget.share" in said
+    assert "got 1.5" in said
+
+
+def test_broken_yaml_is_named_with_its_line(tmp_path):
+    assert "presel.yaml:2" in complaint(tmp_path, "source:\n\turi: x\n")
+
+
+def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigError, match="presel init"):
+        load(tmp_path / "none.yaml")
+
+
+def test_the_template_is_valid_and_names_every_field(tmp_path):
+    text = render(source__uri="pool", store="here")
+    config = load(write(tmp_path, text))
+    assert (config.source.uri, config.store) == ("pool", "here")
+    for name in _fields(RefreshConfig):
+        assert f"{name}:" in text
+
+
+def test_uncommenting_the_whole_template_changes_no_default(tmp_path):
+    plain = load(write(tmp_path, render()))
+    lines = [line.replace("# ", "", 1) if line.lstrip().startswith("# ") and ":" in line and not _prose(line) else line
+             for line in render().splitlines()]  # fmt: skip
+    assert load(write(tmp_path, "\n".join(lines))) == plain
+
+
+def _prose(line: str) -> bool:
+    return line.lstrip("# ").split(":")[0] not in _fields(RefreshConfig)
+
+
+def _fields(model: type[Section]) -> set[str]:
+    found = set(model.model_fields)
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found |= _fields(field.annotation)
+    return found

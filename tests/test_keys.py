@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presel.config import ClusteringConfig, EncoderConfig
+from presel.keys import image_id, sample_id, stage_key
+from presel.tables import Part, TableRef
+
+names = st.text(max_size=20)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def table(store: str = "a", digest: str = "d") -> TableRef:
+    part = Part(label="t", path="p", digest=digest, rows=1, bytes=1)
+    return TableRef(stage="s", store=store, key="k", digest=digest, rows=1, parts=(part,))
+
+
+@given(st.dictionaries(names, json_values, max_size=4))
+def test_the_order_of_the_inputs_does_not_matter(inputs):
+    assert stage_key("s", 1, inputs) == stage_key("s", 1, dict(reversed(inputs.items())))
+
+
+@given(json_values, json_values)
+def test_other_values_give_another_key(one, other):
+    same = stage_key("s", 1, {"x": one}) == stage_key("s", 1, {"x": other})
+    assert same == (_json(one) == _json(other))
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, sort_keys=True)
+
+
+def test_stage_and_version_are_part_of_the_key():
+    assert len({stage_key("a", 1, {}), stage_key("a", 2, {}), stage_key("b", 1, {})}) == 3
+
+
+def test_a_table_counts_by_its_digest_and_not_by_where_it_lies():
+    here, there, changed = table("a"), table("b"), table("a", digest="e")
+    assert stage_key("s", 1, {"t": here}) == stage_key("s", 1, {"t": there}) != stage_key("s", 1, {"t": changed})
+
+
+def test_operational_settings_stay_out_and_semantic_ones_go_in():
+    key = stage_key("s", 1, {"c": EncoderConfig()})
+    assert key == stage_key("s", 1, {"c": EncoderConfig(batch_size=7, device="cpu")})
+    assert key != stage_key("s", 1, {"c": EncoderConfig(name="builtin")})
+    assert stage_key("s", 1, {"c": ClusteringConfig()}) != stage_key(
+        "s", 1, {"c": ClusteringConfig(images_per_cluster=9)}
+    )
+
+
+def test_a_value_without_canonical_form_is_refused_rather_than_guessed():
+    with pytest.raises(TypeError, match="no canonical form"):
+        stage_key("s", 1, {"x": object()})
+
+
+def test_ids_do_not_confuse_where_one_part_ends_and_the_next_begins():
+    assert sample_id("a", "bc") != sample_id("ab", "c")
+    assert image_id("a", "bc") != image_id("ab", "c")
+    assert image_id("a", "b") != sample_id("a", "b")
