@@ -1,0 +1,38 @@
+from typing import Any
+
+import pytest
+
+from presel.dataset.changes import diff, drift
+
+
+def record(name: str, *, response: str = "two", origin: str = "selected", cost: float | None = 0.1) -> dict[str, Any]:
+    return {"sample_id": name, "turns": [{"question": "q", "response": response}], "origin": origin, "cost_usd": cost}
+
+
+def test_every_record_is_added_changed_kept_or_dropped() -> None:
+    before = [record("a"), record("b"), record("c")]
+    after = [record("d", cost=0.4), record("b"), record("c", response="three", cost=0.3)]
+    found = diff(before, after)
+    assert found["added"] == {"records": 1, "ids": ["d"]}
+    assert found["changed"] == {"records": 1, "ids": ["c"]}
+    assert found["dropped"] == {"records": 1, "ids": ["a"]}
+    assert found["kept"] == {"records": 1}
+
+
+def test_new_records_are_spent_and_kept_ones_saved() -> None:
+    found = diff([record("a"), record("b")], [record("a", cost=0.25), record("c", cost=0.5), record("d", cost=None)])
+    assert (found["spent_usd"], found["saved_by_reuse_usd"]) == (0.5, 0.25)
+
+
+def test_selection_overlap_leaves_the_reference_set_out() -> None:
+    before = [record("a"), record("b"), record("r", origin="reference")]
+    after = [record("b"), record("r", origin="reference"), record("a", origin="reference")]
+    assert diff(before, after)["selection_overlap"] == 0.5
+    assert diff([], after)["selection_overlap"] is None
+
+
+def test_drift_is_the_share_of_weight_that_went_to_other_tasks() -> None:
+    found = drift({"ocr": 0.5, "chart": 0.5}, {"ocr": 0.3, "chart": 0.5, "photo": 0.2})
+    assert found["moved"] == pytest.approx(0.2)
+    assert found["tasks"]["photo"] == {"before": None, "after": 0.2}
+    assert drift({}, {"ocr": 1.0})["moved"] is None
