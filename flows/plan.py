@@ -9,10 +9,11 @@ from presel.run_record import RunRecord
 from tasks.api import instruct
 from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
+from tasks.policy import FLOW
 from tasks.show import show_plan
 
 
-@flow(name="plan", flow_run_name="plan {config.dataset.name}")
+@flow(name="plan", flow_run_name="plan {config.dataset.name}", **FLOW)
 def plan(config: RefreshConfig) -> RunRecord:
     """Everything up to the budget decision. The only money it spends is for the reference set."""
     source, images, seed = config.source, config.encoder.images, config.seed

@@ -9,10 +9,11 @@ from presel.config import RefreshConfig
 from presel.tables import DatasetRef
 from tasks.api import instruct
 from tasks.cpu import build_report, publish, select
+from tasks.policy import FLOW
 from tasks.show import show_results
 
 
-@flow(name="refresh", flow_run_name="refresh {config.dataset.name}")
+@flow(name="refresh", flow_run_name="refresh {config.dataset.name}", **FLOW)
 def refresh(config: RefreshConfig) -> DatasetRef:
     """One refresh of a dataset. Whatever is done or paid for already is reused."""
     # Embed the pool, instruct the reference set, weigh the tasks, rank their images, divide the budget.

@@ -141,6 +141,8 @@ class WeightsConfig(Section):
     )
     estimator: Literal["mean", "trimmed"] = "mean"
     shrinkage: bool = Field(False, description="pull noisy task means toward the pool's (empirical Bayes)")
+    floor: float = Field(0.0, ge=0, le=1, description="share of the weight that is spread evenly over the tasks")
+    size_prior: float = Field(0.0, ge=0, le=1, description="weights are multiplied by task size to this power")
 
 
 class BudgetConfig(Section):
@@ -204,6 +206,8 @@ class RefreshConfig(Section):
                 "selection.near_duplicate": self.selection.near_duplicate is not None,
                 "weights.estimator": self.weights.estimator != "mean",
                 "weights.shrinkage": self.weights.shrinkage,
+                "weights.floor": self.weights.floor > 0,
+                "weights.size_prior": self.weights.size_prior > 0,
                 "reference_model.lora.question_dropout": self.reference_model.lora.question_dropout > 0,
             }
             changed = [name for name, differs in ours.items() if differs]

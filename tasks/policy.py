@@ -19,6 +19,7 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from presel import table_store
 from presel.keys import short_digest
@@ -35,6 +36,14 @@ R = TypeVar("R")
 # A stage runs in a worker thread, where Prefect can only act on a timeout once the call returns, and says so on every task
 # run. The limits that bite are inside: on each request, each read. The one here marks a run that took absurdly long.
 logging.getLogger("prefect.task_runs").addFilter(lambda record: "running in a worker thread" not in record.getMessage())
+
+
+FLOW: dict[str, Any] = {
+    # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
+    "persist_result": False,
+    # How many stages of one flow run side by side. Each uses the machine's cores itself, so this is about overlap only.
+    "task_runner": ThreadPoolTaskRunner(max_workers=4),
+}
 
 
 @dataclass

@@ -8,7 +8,9 @@ the seats a task's weight asked for that its supply could not fill.
 from __future__ import annotations
 
 import json
+import logging
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,15 @@ import numpy.typing as npt
 from presel import budget, table_store, weights
 from presel.config import BudgetConfig, WeightsConfig
 from presel.instruct.prices import quote
+from presel.reference_size import reference_verdict
 from presel.stage import stage
 from presel.table_store import Output
 from presel.tables import PLAN, TableRef
 
+log = logging.getLogger(__name__)
+
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @stage("plan", version=1)
@@ -35,25 +41,111 @@ def plan_budget(
     config: BudgetConfig,
     seed: int,
 ) -> None:
-    """Weights, quotas and prices of every task. `reference` are the reference instructions; lists are in task order."""
+    """Weight, quota and price of every task. `reference` are the reference instructions; the lists are in task order."""
     counts: dict[str, dict[str, int]] = json.loads(table_store.file(samples, "tasks.json"))
-    scores = [_scores(ref) for ref in relevance]
-    weighed = weights.weigh(scores, [counts[r.label]["usable"] for r in rankings], weighting, seed)
-    supply = np.array([ref.rows for ref in rankings])
+    weighed = weigh([_scores(ref) for ref in relevance], [ref.rows for ref in samples.split()], weighting, seed)
     instructed = sum(ref.rows for ref in reference)
-    total = max(0, budget_size(sum(c["usable"] for c in counts.values()), config.share) - instructed)
-    quotas = budget.allocate(weighed.weights, supply, total)
-    wanted = budget.allocate(weighed.weights, np.full(len(supply), total), total)
-    for i, ranking in enumerate(rankings):
-        costs = table_store.read(reference[i], ["cost_usd"])["cost_usd"].to_pylist()
-        price = quote(costs, int(quotas[i]))
-"""to be continued"""
+    seats = divide(weighed.weight, [ref.rows for ref in rankings], budget_size(samples.rows, config.share) - instructed)
+    costs = [_costs(ref) for ref in reference]
+    rows = [
+        {
+            "task": ranking.label,
+            "images": counts[ranking.label]["images"],
+            "usable": counts[ranking.label]["usable"],
+            "reference": reference[i].rows,
+            **weighed.row(i),
+            "supply": ranking.rows,
+            "quota": int(seats.quota[i]),
+            "shortfall": int(seats.shortfall[i]),
+            **_priced(costs[i] or [cost for task in costs for cost in task], int(seats.quota[i])),
+        }
+        for i, ranking in enumerate(rankings)
+    ]
+    out.write_rows([*rows, *_unusable(counts, rows)], PLAN)
+    out.note(budget=budget_size(samples.rows, config.share), unplaced=seats.unplaced, verdict=weighed.verdict)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Per task, in task order: `scored` samples, mean IRS with its interval, weight; and the verdict on the reference set."""
+
+    scored: Counts
+    irs: Floats
+    low: Floats
+    high: Floats
+    weight: Floats
+    verdict: str
+
+    def row(self, task: int) -> dict[str, Any]:
+        irs, low, high = (float(values[task]) for values in (self.irs, self.low, self.high))
+        interval = {"irs": irs, "irs_low": low, "irs_high": high}
+        known = {name: value if math.isfinite(value) else None for name, value in interval.items()}
+        return {"scored": int(self.scored[task]), **known, "weight": float(self.weight[task])}
+
+
+def weigh(scores: list[Floats], sizes: list[int], config: WeightsConfig, seed: int) -> Weighed:
+    """Task weights from the IRS of every task's reference samples. A task without one takes the others' mean, and says so."""
+    scored = np.array([int(np.isfinite(values).sum()) for values in scores], dtype=np.int64)
+    irs = weights.mean_relevance(scores, estimator=config.estimator, shrink=config.shrinkage)
+    low, high = weights.bootstrap_intervals(
+        scores, seed=seed, temperature=config.temperature, estimator=config.estimator
+    )
+    weight = weights.adjusted_weights(
+        weights.task_weights(irs, config.temperature), sizes=sizes, size_prior=config.size_prior, floor=config.floor
+    )
+    verdict = reference_verdict(scores, temperature=config.temperature).text
+    if not scored.all():
+        log.warning(
+            "%d of %d tasks have no scored reference sample: they weigh as the mean", (scored == 0).sum(), len(scored)
+        )
+    return Weighed(scored, irs, low, high, weight, verdict)
+
+
+@dataclass(frozen=True)
+class Seats:
+    """quota: what each task gets. shortfall: what it would have got beyond its supply. unplaced: seats nobody could take."""
+
+    quota: Counts
+    shortfall: Counts
+    unplaced: int
+
+
+def divide(weight: Floats, supply: list[int], total: int) -> Seats:
+    """`total` seats by weight, capped by supply; overflow is handed on in proportion to weight (METHOD, "Exactness")."""
+    if total < 0:
+        log.warning("the reference set alone is %d samples over the budget: nothing is left to choose", -total)
+    total = max(0, total)
+    quota = budget.allocate(weight, supply, total)
+    unlimited = budget.allocate(weight, np.full(len(supply), total), total)
+    return Seats(quota, np.maximum(0, unlimited - quota), total - int(quota.sum()))
 
 
 def budget_size(samples: int, share: float) -> int:
-    """B: how many samples may be instructed in all, rounded down, since a cap is a cap."""
+    """B: how many samples may be instructed in all, reference set included. Rounded down: a cap is a cap."""
     return math.floor(share * samples + 1e-9)
 
 
+def _priced(costs: list[float], quota: int) -> dict[str, float | None]:
+    price = quote(costs, quota)
+    values = {"price_usd": price.expected, "price_low_usd": price.low, "price_high_usd": price.high}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _unusable(counts: dict[str, dict[str, int]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each task that has images and not one usable: nothing to weigh, but not to be passed over."""
+    nothing = dict.fromkeys(("reference", "scored", "supply", "quota", "shortfall"), 0)
+    shown = {row["task"] for row in rows}
+    return [
+        {"task": task, "images": count["images"], "usable": 0, **nothing, "weight": 0.0}
+        for task, count in sorted(counts.items())
+        if task not in shown
+    ]
+
+
 def _scores(relevance: TableRef) -> Floats:
-    return np.array(table_store.read(relevance, ["irs"])["irs"].to_numpy(), dtype=np.float64)
+    return np.asarray(table_store.read(relevance, ["irs"])["irs"].to_numpy(), dtype=np.float64)
+
+
+def _costs(reference: TableRef) -> list[float]:
+    costs: list[float] = table_store.read(reference, ["cost_usd"])["cost_usd"].to_pylist()
+    return costs

@@ -1,0 +1,159 @@
+"""The main job, whole: the same flow that production runs, on a small drawn pool with all its salt."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flows.refresh import refresh
+from presel import explain, run_record, summary, table_store
+from presel.demo.salt import SALT
+from presel.demo.setting import Setting, staged
+from presel.run_record import RunRecord
+from presel.tables import rows_of
+from tasks.results import results_in
+
+IMAGES = 330
+
+
+class Run(NamedTuple):
+    record: RunRecord
+    requests: int
+    states: dict[str, str]
+
+
+def run(setting: Setting) -> Run:
+    before, store = setting.requests(), setting.config.store
+    state = refresh.with_options(result_storage=results_in(store))(setting.config, return_state=True)
+    state.result()
+    record = run_record.latest(store, setting.config.dataset.name)
+    return Run(record, setting.requests() - before, task_states(state.state_details.flow_run_id))
+
+
+def task_states(flow_run_id) -> dict[str, str]:
+    """Task run name -> state name, of the flow run and of the plan inside it."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId
+
+    with get_client(sync_client=True) as client:
+        inner = client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+        )
+        ids = [flow_run_id, *(found.id for found in inner)]
+        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=ids)), limit=200)
+    return {found.name: found.state.name for found in runs}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def setting(folder):
+    with staged(folder, images=IMAGES) as setting:
+        yield setting
+
+
+@pytest.fixture(scope="module")
+def first(setting) -> Run:
+    return run(setting)
+
+
+@pytest.fixture(scope="module")
+def second(setting, first) -> Run:
+    return run(setting)
+
+
+def test_the_quotas_add_up_to_the_budget_exactly_and_every_seat_is_filled(first):
+    rows = summary.task_rows(first.record)
+    usable = sum(row["usable"] for row in rows)
+    assert sum(row["reference"] + row["quota"] for row in rows) == int(0.15 * usable)
+    assert all(row["picked"] == row["quota"] for row in rows)
+    assert first.record.dataset.records == int(0.15 * usable)
+
+
+def test_every_broken_file_of_the_pool_is_a_reject_with_its_reason(first):
+    rejects = {row["key"]: row["reason"] for row in rows_of(summary.all_rejects(first.record))}
+    expected = {grain.key: grain.reason for grain in SALT if grain.reason is not None}
+    assert {key: rejects.get(key) for key in expected} == expected
+
+
+def test_no_usable_image_is_lost(first):
+    rows = summary.task_rows(first.record)
+    assert sum(row["images"] for row in rows) >= IMAGES
+    usable = {key for ref in first.record.samples.split() for key in table_store.read(ref, ["key"])["key"].to_pylist()}
+    assert {grain.key for grain in SALT if grain.reason is None} <= usable
+
+
+def test_the_reference_set_is_not_chosen_again(first):
+    reference = {i for ref in first.record.reference_instructions for i in _ids(ref)}
+    chosen = {i for ref in first.record.instructions for i in _ids(ref)}
+    assert reference
+    assert chosen
+    assert not reference & chosen
+
+
+def test_a_second_run_finds_every_stage_cached_and_buys_nothing(first, second):
+    assert second.requests == 0
+    worked = {name: state for name, state in second.states.items() if state != "Cached"}
+    assert set(worked) == {"ingest", "publish", "report", "show plan", "show results"}
+    assert second.record.dataset == first.record.dataset
+
+
+def test_the_run_can_be_seen_in_the_ui(first):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    with get_client(sync_client=True) as client:
+        keys = [f"demo-{name}" for name in ("plan", "weights", "rejects", "map", "gallery", "report", "dataset")]
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)), limit=50)
+    assert {artifact.key for artifact in found} == set(keys)
+    assert all(len(str(artifact.data)) < 200_000 for artifact in found)
+
+
+def test_an_image_can_be_explained_whatever_became_of_it(first):
+    record = first.record
+    picked = table_store.read(record.instructions[0])["key"][0].as_py()
+    assert explain.explain(record, picked).verdict.startswith("picked:")
+    drawn = table_store.read(record.reference_instructions[0])["key"][0].as_py()
+    assert explain.explain(record, drawn).verdict.startswith("instructed: drawn into the reference set")
+    broken = next(grain for grain in SALT if grain.reason == "truncated")
+    assert "truncated" in explain.explain(record, broken.key).verdict
+
+
+def test_another_folder_and_another_listing_order_give_the_same_bytes(first, folder, tmp_path):
+    """Copied in reverse order with new modification times: same selection, same dataset, byte for byte."""
+    files = sorted((folder / "pool").rglob("*"), reverse=True)
+    for file in files:
+        if file.is_file():
+            target = tmp_path / "pool" / file.relative_to(folder / "pool")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    for known in folder.glob("answers-*.json"):
+        shutil.copy(known, tmp_path)
+    with staged(tmp_path, images=IMAGES) as copied:
+        other = run(copied)
+    assert [_digest(ref) for ref in other.record.selection] == [_digest(ref) for ref in first.record.selection]
+    assert dataset_files(other.record) == dataset_files(first.record)
+
+
+def dataset_files(record: RunRecord) -> dict[str, str]:
+    folder = Path(record.dataset.uri)
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.iterdir())
+        if file.name != "manifest.json"
+    }
+
+
+def _digest(ref) -> str:
+    return ref.digest
+
+
+def _ids(ref) -> list[str]:
+    return table_store.read(ref, ["sample_id"])["sample_id"].to_pylist()
