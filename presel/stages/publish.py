@@ -33,6 +33,7 @@ from presel.dataset.changes import diff, drift
 from presel.dataset.records import chosen, records, rejected
 from presel.keys import canonical
 from presel.report.card import card
+from presel.run_record import RunRecord
 from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, TableRef, rows_of
 
 _LIBRARIES = (
@@ -49,39 +50,32 @@ _LIBRARIES = (
 )
 
 
-def publish(
-    reference_instructions: Sequence[TableRef],
-    instructions: Sequence[TableRef],
-    selections: Sequence[TableRef],
-    relevance: Sequence[TableRef],
-    plan: TableRef,
-    rejects: Sequence[TableRef],
-    config: RefreshConfig,
-) -> DatasetRef:
+def publish(record: RunRecord) -> DatasetRef:
     """Publish what a run made, unless the latest version already holds it.
 
-    `reference_instructions`, `instructions`: INSTRUCTIONS, in any division; `selections`: SELECTION; `relevance`:
-    RELEVANCE. `rejects`: every output whose refused rows a reader should find in the version (the others given here are
-    included by themselves; pass wholes, since a part of a table knows no rejects). Returns the new version, or the latest
-    one if nothing changed. Raises IntegrityError when a sample occurs twice or was instructed without being ranked.
+    Reads the run's instructions, selection, relevance, plan, and the rejects of all its tables. Returns the new version, or
+    the latest one if nothing changed. Raises IntegrityError when a sample occurs twice or was instructed without being ranked.
     """
-    refs = [*rejects, *reference_instructions, *instructions, *selections, *relevance, plan]
-    selected, planned = _all(instructions, INSTRUCTIONS), table_store.read(plan)
-    picked = chosen(map(table_store.read, selections), selected["sample_id"].combine_chunks())
-    content = Content(
-        records=records(
-            _all(reference_instructions, INSTRUCTIONS), selected, picked, _all(relevance, RELEVANCE), planned
-        ),
-        chosen=picked,
-        plan=planned,
-        rejects=rejected(map(table_store.rejects, refs)),
-        settings=portable(config),
-    )
+    config, content = record.config, content_of(record)
     before = versions.latest(config.store, config.dataset.name)
     if before is not None and versions.manifest(before)["content"] == content.digest:
         versions.point_at_latest(config.store, config.dataset.name)  # a run may have died between its manifest and this
         return before
     return _publish(content, before, config)
+
+
+def content_of(record: RunRecord) -> Content:
+    """What a version of this run holds."""
+    selected, planned = _all(record.instructions, INSTRUCTIONS), table_store.read(record.plan)
+    reference, relevance = _all(record.reference_instructions, INSTRUCTIONS), _all(record.relevance, RELEVANCE)
+    picked = chosen(map(table_store.read, record.selection), selected["sample_id"].combine_chunks())
+    return Content(
+        records=records(reference, selected, picked, relevance, planned),
+        chosen=picked,
+        plan=planned,
+        rejects=rejected(map(table_store.rejects, record.tables())),
+        settings=portable(record.config),
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ written. Only the numbers are invented. `make(folder)` takes about two seconds, 
 from __future__ import annotations
 
 import colorsys
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from PIL import Image, ImageDraw
 from presel import tables
 from presel.config import RefreshConfig
 from presel.keys import digest, sample_id
+from presel.run_record import RunRecord
 from presel.table_store import Output
 from presel.tables import TableRef
 
@@ -41,40 +41,10 @@ QUESTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """References to everything a finished run leaves behind."""
-
-    config: RefreshConfig
-    catalog: TableRef
-    samples: TableRef
-    clusters: tuple[TableRef, ...]
-    reference: tuple[TableRef, ...]
-    reference_instructions: tuple[TableRef, ...]
-    relevance: tuple[TableRef, ...]
-    model: TableRef
-    rankings: tuple[TableRef, ...]
-    selection: tuple[TableRef, ...]
-    instructions: tuple[TableRef, ...]
-    plan: TableRef
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def rejects(self) -> list[TableRef]:
-        return [self.catalog, self.samples, *self.instructions, *self.reference_instructions]
-
-    def shuffled(self) -> Run:
-        """The same run, its tables handed over in another order."""
-        names = (
-            "clusters",
-            "reference",
-            "reference_instructions",
-            "relevance",
-            "rankings",
-            "selection",
-            "instructions",
-        )
-        return replace(self, **{name: tuple(reversed(getattr(self, name))) for name in names})
+def shuffled(run: RunRecord) -> RunRecord:
+    """The same run, its tables handed over in another order."""
+    names = ("clusters", "reference", "reference_instructions", "relevance", "rankings", "selection", "instructions")
+    return run.model_copy(update={name: tuple(reversed(getattr(run, name))) for name in names})
 
 
 def make(
@@ -85,7 +55,7 @@ def make(
     per_task: int = 200,
     dropped: int = 0,
     prefix: str = "",
-) -> Run:
+) -> RunRecord:
     """A run whose images lie in `folder/images` and whose tables lie in `folder/store`.
 
     `dropped` leaves that many of each task's picks without an instruction; `prefix` goes before every response.
@@ -269,7 +239,7 @@ class _Maker:
         out.reject(task="ocr", key="ocr/<b>bomb</b>.png", id="", reason="too many pixels", detail="20000 x 20000")
         return out.commit({})
 
-    def run(self, made: list[dict[str, Any]]) -> Run:
+    def run(self, made: list[dict[str, Any]]) -> RunRecord:
         def each(stage: str, part: str, schema: pa.Schema) -> tuple[TableRef, ...]:
             return tuple(
                 self.table(stage, m["task"], [{n: row[n] for n in schema.names} for row in m[part]], schema)
@@ -292,7 +262,8 @@ class _Maker:
             }
             for i in range(40)
         ]
-        return Run(
+        return RunRecord(
+            embeddings=(),
             config=self.config,
             catalog=self.catalog(made),
             samples=self.samples(made),

@@ -1,6 +1,5 @@
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,16 @@ from presel.dataset import versions
 from presel.dataset.records import CHOSEN
 from presel.errors import IntegrityError
 from presel.report.card import plain
+from presel.run_record import RunRecord
 from presel.stages.publish import publish, without_credentials
 from presel.storage import open_store
 from presel.tables import REJECTS, DatasetRef, rows_of
-from tests.report.synthetic import HOSTILE_ANSWER, Run, make
+from tests.report.synthetic import HOSTILE_ANSWER, make, shuffled
 
 TASKS = ("chart", "ocr", "photo")
 
 
-def published(run: Run) -> DatasetRef:
-    return publish(
-        run.reference_instructions, run.instructions, run.selection, run.relevance, run.plan, run.rejects, run.config
-    )
-
-
-def small(folder: Path, **settings: Any) -> Run:
+def small(folder: Path, **settings: Any) -> RunRecord:
     return make(folder, tasks=TASKS, per_task=60, **settings)
 
 
@@ -37,13 +31,13 @@ def table(ref: DatasetRef, name: str) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     return small(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture(scope="module")
-def version(run: Run) -> DatasetRef:
-    return published(run)
+def version(run: RunRecord) -> DatasetRef:
+    return publish(run)
 
 
 def test_a_version_holds_every_file_and_all_of_them_are_unchanged(version: DatasetRef) -> None:
@@ -55,7 +49,7 @@ def test_a_version_holds_every_file_and_all_of_them_are_unchanged(version: Datas
     assert versions.verify(version) == []
 
 
-def test_records_are_the_instructions_ordered_by_sample(run: Run, version: DatasetRef) -> None:
+def test_records_are_the_instructions_ordered_by_sample(run: RunRecord, version: DatasetRef) -> None:
     records = rows_of(table(version, "data.parquet"))
     instructed = [
         row for ref in (*run.reference_instructions, *run.instructions) for row in rows_of(table_store.read(ref))
@@ -78,7 +72,7 @@ def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetR
         assert formats.turns_of_llava(one) == formats.turns_of_messages(other) == clean
 
 
-def test_reference_records_carry_relevance_and_selected_ones_their_place(run: Run, version: DatasetRef) -> None:
+def test_reference_records_carry_relevance_and_selected_ones_their_place(run: RunRecord, version: DatasetRef) -> None:
     scores = {row["sample_id"]: row for ref in run.relevance for row in rows_of(table_store.read(ref))}
     places = {row["sample_id"]: row for ref in run.selection for row in rows_of(table_store.read(ref))}
     weights = {row["task"]: row["weight"] for row in rows_of(table_store.read(run.plan))}
@@ -95,8 +89,10 @@ def test_reference_records_carry_relevance_and_selected_ones_their_place(run: Ru
             assert record["irs"] is None
 
 
-def test_two_folders_and_any_order_of_tables_give_the_same_bytes(run: Run, version: DatasetRef, tmp_path: Path) -> None:
-    other = published(small(tmp_path).shuffled())
+def test_two_folders_and_any_order_of_tables_give_the_same_bytes(
+    run: RunRecord, version: DatasetRef, tmp_path: Path
+) -> None:
+    other = publish(shuffled(small(tmp_path)))
     assert other.digest == version.digest
     for name in versions.manifest(version)["files"]:
         assert versions.file(other, name) == versions.file(version, name), name
@@ -105,37 +101,37 @@ def test_two_folders_and_any_order_of_tables_give_the_same_bytes(run: Run, versi
 
 def test_an_unchanged_content_publishes_nothing(tmp_path: Path) -> None:
     run = small(tmp_path)
-    first = published(run)
+    first = publish(run)
     before = {entry.path for entry in open_store(run.config.store).list("datasets/")}
-    assert published(run.shuffled()) == first
+    assert publish(shuffled(run)) == first
     assert {entry.path for entry in open_store(run.config.store).list("datasets/")} == before
 
 
 def test_a_run_that_died_before_latest_was_written_is_mended_by_the_next(tmp_path: Path) -> None:
     run = small(tmp_path)
-    published(run)
+    publish(run)
     latest = tmp_path / "store/datasets/drawn/latest.json"
     expected = latest.read_bytes()
     latest.unlink()
-    published(run)
+    publish(run)
     assert latest.read_bytes() == expected
 
 
 def test_a_run_that_died_while_publishing_is_finished_under_the_same_number(
-    run: Run, version: DatasetRef, tmp_path: Path
+    run: RunRecord, version: DatasetRef, tmp_path: Path
 ) -> None:
     again = small(tmp_path)
-    published(again)
+    publish(again)
     folder = tmp_path / "store/datasets/drawn/1"
     for name in ("manifest.json", "card.md", "llava.json"):
         (folder / name).unlink()
-    assert published(again).digest == version.digest
-    assert versions.verify(published(again)) == []
+    assert publish(again).digest == version.digest
+    assert versions.verify(publish(again)) == []
 
 
 def test_a_changed_content_is_a_new_version_with_a_diff(tmp_path: Path) -> None:
-    first = published(small(tmp_path))
-    second = published(small(tmp_path, dropped=2))
+    first = publish(small(tmp_path))
+    second = publish(small(tmp_path, dropped=2))
     assert (first.version, second.version) == (1, 2)
     changes = json.loads(versions.file(second, "diff.json"))
     assert changes["before"] == 1
@@ -150,15 +146,15 @@ def test_a_changed_content_is_a_new_version_with_a_diff(tmp_path: Path) -> None:
 
 
 def test_another_answer_to_the_same_image_is_a_change(tmp_path: Path) -> None:
-    published(small(tmp_path))
-    second = published(small(tmp_path, prefix="Well: "))
+    publish(small(tmp_path))
+    second = publish(small(tmp_path, prefix="Well: "))
     changes = json.loads(versions.file(second, "diff.json"))["records"]
     assert changes["changed"]["records"] == second.records - 1  # the hostile answer has no prefix
     assert changes["added"]["records"] == changes["dropped"]["records"] == 0
 
 
 def test_the_selection_says_what_was_refused_and_what_came_in_for_it(tmp_path: Path) -> None:
-    selection = table(published(small(tmp_path, dropped=2)), "selection.parquet")
+    selection = table(publish(small(tmp_path, dropped=2)), "selection.parquet")
     assert selection.schema == CHOSEN
     for task in TASKS:
         rows = [row for row in rows_of(selection) if row["task"] == task]
@@ -167,16 +163,16 @@ def test_the_selection_says_what_was_refused_and_what_came_in_for_it(tmp_path: P
         assert outcomes == ["refused"] * 2 + ["instructed"] * (len(rows) - 4) + ["replacement"] * 2
 
 
-def test_rejects_of_all_stages_are_there_once(run: Run, version: DatasetRef) -> None:
+def test_rejects_of_all_stages_are_there_once(run: RunRecord, version: DatasetRef) -> None:
     rejects = table(version, "rejects.parquet")
     assert rejects.schema == REJECTS
     rows = [tuple(row.values()) for row in rows_of(rejects)]
     assert rows == sorted(set(rows))
-    assert len(rows) == sum(ref.rejects for ref in run.rejects)
+    assert len(rows) == sum(ref.rejects for ref in run.tables())
     assert {row[0] for row in rows} == {"ingest", "assemble", "instruct-selection"}
 
 
-def test_nothing_secret_and_no_address_is_published(run: Run, version: DatasetRef) -> None:
+def test_nothing_secret_and_no_address_is_publish(run: RunRecord, version: DatasetRef) -> None:
     for name in (*versions.manifest(version)["files"], "manifest.json", "claim.json"):
         data = open_store(version.uri).read(name)
         assert b"s3cret" not in data, name
@@ -190,23 +186,23 @@ def test_nothing_secret_and_no_address_is_published(run: Run, version: DatasetRe
 def test_a_model_folder_is_published_by_its_name(tmp_path: Path) -> None:
     run = small(tmp_path)
     model = run.config.reference_model.model_copy(update={"model": "/home/somebody/llava-7b"})
-    ref = published(replace(run, config=run.config.model_copy(update={"reference_model": model})))
+    ref = publish(run.model_copy(update={"config": run.config.model_copy(update={"reference_model": model})}))
     assert json.loads(versions.file(ref, "config.json"))["reference_model"]["model"] == "llava-7b"
 
 
-def test_a_sample_that_was_paid_for_twice_is_an_integrity_error(run: Run) -> None:
+def test_a_sample_that_was_paid_for_twice_is_an_integrity_error(run: RunRecord) -> None:
     with pytest.raises(IntegrityError, match="instructed twice"):
-        published(replace(run, instructions=(*run.instructions, run.instructions[0])))
+        publish(run.model_copy(update={"instructions": (*run.instructions, run.instructions[0])}))
 
 
-def test_an_instructed_sample_that_nobody_ranked_is_an_integrity_error(run: Run) -> None:
+def test_an_instructed_sample_that_nobody_ranked_is_an_integrity_error(run: RunRecord) -> None:
     with pytest.raises(IntegrityError, match="no selection ranked"):
-        published(replace(run, selection=run.selection[1:]))
+        publish(run.model_copy(update={"selection": run.selection[1:]}))
 
 
 def test_nothing_selected_is_still_a_version(tmp_path: Path) -> None:
     run = small(tmp_path)
-    ref = published(replace(run, instructions=(), selection=()))
+    ref = publish(run.model_copy(update={"instructions": (), "selection": ()}))
     assert ref.records == sum(part.rows for part in run.reference_instructions)
     assert table(ref, "selection.parquet").schema == CHOSEN
 
