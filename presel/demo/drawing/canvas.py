@@ -59,9 +59,8 @@ def paper_size(rng: Random, longest: int, low: int = 112, high: int = 640) -> tu
     long_side = math.exp(rng.uniform(math.log(low), math.log(high)))
     ratio = rng.choice((1.0, 1.0, 1.0, 4 / 3, 4 / 3, 1.25, 1.5))
     shape = rng.random()
-    long_side = min(long_side, float(longest))
-    short_side = max(long_side / ratio, min(96.0, long_side))
-    wide = (round(long_side), round(short_side))
+    scale = min(1.0, longest / long_side)
+    wide = (round(scale * long_side), round(scale * max(long_side / ratio, 96.0)))
     return wide if shape < 0.7 else (wide[1], wide[0])
 
 

@@ -59,7 +59,7 @@ def _draw_columns(canvas: Canvas, bars: list[Bar], ink: Rgb, face: str) -> None:
         canvas.line([(left, y), (right, y)], clear(ink, 50), 0.003)
         canvas.text(left - 0.02, y, str(tick), face, 0.055, ink, "rm")
     pitch = (right - left) / len(bars)
-    height = _label_height(canvas, bars, face, pitch)
+    height = _label_height(canvas, bars, face, 0.94 * pitch)
     for place, bar in enumerate(bars):
         middle = left + (place + 0.5) * pitch
         canvas.box(middle - 0.33 * pitch, floor - bar.value * step, middle + 0.33 * pitch, floor, bar.colour)
@@ -75,17 +75,18 @@ def _draw_bars(canvas: Canvas, bars: list[Bar], ink: Rgb, face: str) -> None:
         canvas.line([(x, ceiling), (x, floor)], clear(ink, 50), 0.003)
         canvas.text(x, floor + 0.06, str(tick), face, 0.055, ink)
     pitch = (floor - ceiling) / len(bars)
+    height = _label_height(canvas, bars, face, left - 0.03)
     for place, bar in enumerate(bars):
         middle = ceiling + (place + 0.5) * pitch
         canvas.box(left, middle - 0.32 * pitch, left + bar.value * step, middle + 0.32 * pitch, bar.colour)
-        canvas.text(left - 0.02, middle, bar.name, face, 0.068, ink, "rm")
+        canvas.text(left - 0.02, middle, bar.name, face, height, ink, "rm")
     canvas.line([(left, ceiling), (left, floor), (right, floor)], ink, 0.008)
 
 
-def _label_height(canvas: Canvas, bars: list[Bar], face: str, pitch: float) -> float:
-    """The largest text height, at most 0.075, at which neighbouring labels do not touch."""
+def _label_height(canvas: Canvas, bars: list[Bar], face: str, room: float) -> float:
+    """The largest text height, at most 0.075, at which every label fits into `room`."""
     widest = max(canvas.text_width(bar.name, face, 0.075) for bar in bars)
-    return 0.075 * min(1.0, 0.94 * pitch / widest)
+    return 0.075 * min(1.0, room / widest)
 
 
 def _pie(rng: Random, size: tuple[int, int], bars: list[Bar]) -> Picture:

@@ -42,7 +42,7 @@ def draw(rng: Random, longest: int) -> Picture:
     when = rng.choices(list(LIGHTS), list(LIGHTS.values()))[0]
     when = "day" if when == "snow" and place in ("beach", "desert") else when
     canvas = Canvas(gradient(paper_size(rng, longest), *(jitter(rng, colour, 8) for colour in _SKY[when])))
-    above = _sky(rng, canvas, when)
+    above = _sky(rng, canvas, when, 0.17 if place in ("city", "mountains") else 0.26)
     horizon = rng.uniform(0.52, 0.62)
     _land(rng, canvas, place, when, horizon)
     count = rng.choices((0, 1, 2, 3, 4), (10, 25, 30, 20, 15))[0]
@@ -64,9 +64,9 @@ def _lit(colour: Rgb, when: str) -> Rgb:
     return mix(colour, (240, 244, 248), 0.78) if when == "snow" else colour
 
 
-def _sky(rng: Random, canvas: Canvas, when: str) -> str:
-    """Paints what is in the sky and names it."""
-    x, y = rng.uniform(0.15, 0.85), rng.uniform(0.13, 0.26)
+def _sky(rng: Random, canvas: Canvas, when: str, lowest: float) -> str:
+    """Paints what is in the sky, centred no lower than `lowest` lest it hide behind the land, and names it."""
+    x, y = rng.uniform(0.15, 0.85), rng.uniform(0.12, lowest)
     if when == "night":
         for _ in range(40):
             at = rng.uniform(canvas.left, canvas.right), rng.uniform(canvas.top, 0.5)
@@ -77,11 +77,18 @@ def _sky(rng: Random, canvas: Canvas, when: str) -> str:
         return "the moon and stars"
     if when == "snow":
         for cloud_x in (rng.uniform(0.0, 0.3), rng.uniform(0.4, 0.6), rng.uniform(0.7, 1.0)):
-            icons.cloud(canvas, cloud_x, rng.uniform(0.14, 0.3), rng.uniform(0.2, 0.3), jitter(rng, (150, 158, 168), 8))
+            icons.cloud(
+                canvas,
+                cloud_x,
+                rng.uniform(0.14, lowest + 0.04),
+                rng.uniform(0.2, 0.3),
+                jitter(rng, (150, 158, 168), 8),
+            )
         return "grey clouds"
     if when == "sunset":
-        canvas.disc(x, 0.46, 0.2, (255, 214, 130, 60))
-        canvas.disc(x, 0.46, 0.12, (255, 206, 104))
+        y = 0.46 if lowest > 0.2 else 0.2
+        canvas.disc(x, y, 0.2, (255, 214, 130, 60))
+        canvas.disc(x, y, 0.12, (255, 206, 104))
         return "a low sun"
     cover = rng.choice(("sun", "clouds", "birds"))
     if cover == "sun":
@@ -90,10 +97,10 @@ def _sky(rng: Random, canvas: Canvas, when: str) -> str:
         return "the sun"
     if cover == "clouds":
         for cloud_x in (rng.uniform(0.0, 0.3), rng.uniform(0.4, 0.6), rng.uniform(0.7, 1.0)):
-            icons.cloud(canvas, cloud_x, rng.uniform(0.14, 0.34), rng.uniform(0.16, 0.26), (252, 253, 254))
+            icons.cloud(canvas, cloud_x, rng.uniform(0.14, lowest + 0.06), rng.uniform(0.16, 0.26), (252, 253, 254))
         return "white clouds"
     for _ in range(5):
-        at = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.38)
+        at = rng.uniform(0.1, 0.9), rng.uniform(0.1, lowest + 0.08)
         icons.bird(canvas, *at, rng.uniform(0.06, 0.1), (60, 66, 80))
     return "birds"
 
@@ -103,9 +110,9 @@ def _land(rng: Random, canvas: Canvas, place: str, when: str, horizon: float) ->
     base = _lit(jitter(rng, _GROUND[place], 10), when)
     if place == "mountains":
         for step in range(-1, 5):
-            _peak(canvas, step * 0.3 + rng.uniform(-0.08, 0.08), horizon, rng.uniform(0.24, 0.42), when)
+            _peak(canvas, step * 0.3 + rng.uniform(-0.08, 0.08), horizon, rng.uniform(0.18, 0.3), when)
     elif place == "city":
-        for block in range(round(canvas.left * 8) - 1, round(canvas.right * 8) + 1):
+        for block in range(-3, 11):  # beyond the widest picture: what is drawn next must not depend on its width
             _tower(rng, canvas, block / 8, horizon, when)
     elif place == "field":
         canvas.disc(rng.uniform(0.1, 0.4), horizon + 0.75, 0.85, light(base, 0.14))
@@ -147,7 +154,7 @@ def _peak(canvas: Canvas, x: float, horizon: float, height: float, when: str) ->
 
 
 def _tower(rng: Random, canvas: Canvas, x: float, horizon: float, when: str) -> None:
-    top = horizon - rng.uniform(0.14, 0.44)
+    top = horizon - rng.uniform(0.1, 0.28)
     wall = _lit(jitter(rng, rng.choice(((150, 156, 172), (176, 158, 146), (132, 148, 160))), 10), when)
     canvas.box(x, top, x + 0.115, horizon, wall)
     lamp: Rgb = (250, 222, 130)
@@ -175,7 +182,7 @@ def _things(rng: Random, canvas: Canvas, setting: tuple[str, str, float], count:
     if on_water and place == "mountains":
         canvas.disc(0.5, 0.94, 0.46, _lit((70, 140, 190), when), flat=0.16)
     size = {"house": 0.26, "car": 0.15, "cat": 0.18, "ball": 0.13, "boat": 0.2}[guest]
-    icons.THINGS[guest](canvas, 0.1 + 0.2 * slots[-1], y, size, paint)  # a free slot: it hides nothing
+    icons.THINGS[guest](canvas, 0.14 + 0.18 * slots[-1], y, size, paint)  # a free slot: it hides nothing
 
 
 def _own_colour(rng: Random, own: str) -> Rgb:
@@ -201,12 +208,13 @@ def _own(canvas: Canvas, name: str, at: tuple[float, float], s: float, colour: R
 def _facts(place: str, when: str, above: str, count: int, guest: str | None) -> Facts:
     own = {"pine": "tree", "umbrella": "umbrella"}.get(_GREENERY[place], _GREENERY[place])
     here = ([several(count, own)] if count else []) + ([an(guest)] if guest else [])
-    scene = f"{_WHERE[place]} {_WHEN[when]}"
+    where = "a field" if place == "field" and when == "snow" else _WHERE[place]
+    scene = f"{where} {_WHEN[when]}"
     caption = sentence(f"{scene} with {listed(here)}" if here else scene)
     other = guest or "boat"
     seen = f"Yes, there is {an(other)}." if guest else f"No, there is no {other}."
     return ask(
-        ("What place is this?", f"This is {_WHERE[place]}."),
+        ("What place is this?", f"This is {where}."),
         (
             "What time is it?",
             {"day": "It is day.", "sunset": "It is sunset.", "night": "It is night."}.get(when, "It is a winter day."),
