@@ -14,6 +14,7 @@ from presel.config import RefreshConfig
 from presel.config_file import load
 from presel.errors import BudgetExceeded
 from presel.run_record import RunRecord
+from presel.storage import open_store
 
 COLUMNS = {
     "task": "task",
@@ -96,9 +97,9 @@ def show_run(record: RunRecord) -> None:
 
 
 def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
-    from presel.instruct.ledger import spent
+    from presel.instruct.money import spending
 
-    allowed = spent(settings.store) + reference
+    allowed = spending(open_store(settings.store))["spent_usd"] + reference
     cap = settings.generator.max_cost
     capped = allowed if cap == "unlimited" else min(cap, allowed)
     generator = settings.generator.model_copy(update={"max_cost": capped})

@@ -1,0 +1,3 @@
+from presel.cli import main
+
+main()

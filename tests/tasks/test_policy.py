@@ -1,0 +1,84 @@
+"""What Prefect adds: seen from its own objects, no server needed."""
+
+from __future__ import annotations
+
+import pytest
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+
+import tasks.api
+import tasks.cpu
+import tasks.gpu
+from presel.config import ClusteringConfig
+from presel.errors import EndpointRefused, EndpointUnavailable, StorageUnavailable
+from presel.stages.cluster import cluster
+from presel.storage import open_store
+from presel.table_store import Output
+from presel.tables import CLUSTERS
+from tasks.policy import ContentKey, worth_retrying
+
+
+def every_task() -> list[Task]:
+    modules = (tasks.cpu, tasks.gpu, tasks.api)
+    return [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
+
+
+@pytest.mark.parametrize("task", every_task(), ids=lambda task: task.name)
+def test_every_task_has_retries_a_timeout_and_tags(task):
+    assert task.retries > 0
+    assert task.timeout_seconds > 0
+    assert "presel" in task.tags
+    assert task.tags & {"cpu", "gpu", "api"}
+
+
+@pytest.mark.parametrize("task", every_task(), ids=lambda task: task.name)
+def test_every_stage_is_cached_by_content_but_those_that_look_at_the_world(task):
+    if task.name in {"ingest", "publish", "report"}:
+        assert task.cache_policy == NO_CACHE
+    else:
+        assert isinstance(task.cache_policy, ContentKey)
+        assert task.persist_result
+
+
+def test_the_cache_key_is_the_stages_own_key_and_names_the_store(tmp_path):
+    samples = Output(str(tmp_path), "assemble", "k")
+    samples.write_rows([{"sample_id": "a", "cluster": 0}], CLUSTERS, "chart")
+    inputs = {"samples": samples.commit({}), "config": ClusteringConfig(), "seed": 1}
+    policy = ContentKey(stage=cluster)
+    key = policy.compute_key(None, inputs, {})
+    assert cluster.key(inputs) in key
+    moved = {**inputs, "samples": inputs["samples"].model_copy(update={"store": "elsewhere"})}
+    assert policy.compute_key(None, moved, {}) != key
+
+
+def test_a_record_whose_table_is_gone_is_forgotten(tmp_path):
+    samples = Output(str(tmp_path), "assemble", "k")
+    samples.write_rows([{"sample_id": "a", "cluster": 0}], CLUSTERS, "chart")
+    inputs = {"samples": samples.commit({}), "config": ClusteringConfig(), "seed": 1}
+    policy = ContentKey(stage=cluster)
+    record = f"results/{policy.compute_key(None, inputs, {})}"
+    open_store(str(tmp_path)).write(record, b"{}")
+    policy.compute_key(None, inputs, {})
+    assert not open_store(str(tmp_path)).exists(record)
+
+
+class _State:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def result(self, raise_on_failure: bool) -> BaseException:
+        return self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (StorageUnavailable("throttled"), True),
+        (EndpointUnavailable("overloaded"), True),
+        (ConnectionResetError(), True),
+        (EndpointRefused("no such key"), False),
+        (ValueError("a bug"), False),
+    ],
+)
+def test_only_what_may_pass_by_itself_is_tried_again(error, again):
+    assert worth_retrying(None, None, _State(error)) is again
