@@ -94,7 +94,7 @@ def photograph(file: str) -> Image.Image:
     Raises InputError when the installed wheel does not hold it.
     """
     for package, folder in (("skimage", "data"), ("sklearn", "datasets/images")):
-        spec = find_spec(package)  # the folder alone is wanted: importing either costs a second
+        spec = find_spec(package)  # the folder alone is wanted: importing scikit-learn costs a second
         if spec is not None and spec.origin is not None:
             path = Path(spec.origin).parent / folder / file
             if path.is_file():

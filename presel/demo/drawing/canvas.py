@@ -1,6 +1,6 @@
 """A surface to draw on: smooth edges, and coordinates that survive a centre crop.
 
-PIL draws without antialiasing, so everything is drawn at twice its size and reduced by a box filter (2 ms for a typical
+PIL draws without antialiasing, so everything is drawn at twice its size and reduced by a box filter (0.5 ms for a typical
 picture; a vector library would be prettier, but a dependency). Coordinates are fractions of the *stage*, the largest centred
 square, because encoders crop their input to it: whatever a question asks about lies inside [0, 1] x [0, 1], and only scenery
 reaches beyond, to `left`, `right`, `top` and `bottom`.
@@ -44,7 +44,7 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """
     if name == "plain":
         return ImageFont.load_default(size)
-    spec = find_spec("matplotlib")  # the folder alone is wanted: importing matplotlib costs 150 ms
+    spec = find_spec("matplotlib")  # the folder alone is wanted: importing matplotlib costs 250 ms
     if spec is None or spec.origin is None:
         return ImageFont.load_default(size)
     path = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{FONTS[name]}.ttf"

@@ -1,7 +1,7 @@
 """A picture as the bytes of a file: the mix of formats and qualities a real bucket holds.
 
 Everything an encoder could vary by itself is fixed (quality, subsampling, compression level; no timestamps), so one seed
-gives one sequence of bytes. PNG stays at a low compression level: level 6 triples the time for 8 % fewer bytes.
+gives one sequence of bytes. PNG stays at a low compression level: level 6 doubles the time for 8 % fewer bytes.
 """
 
 from __future__ import annotations
