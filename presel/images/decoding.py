@@ -83,11 +83,12 @@ def _incomplete(format: str, data: bytes) -> Rejected | None:
 
 def _load(opened: Image.Image, format: str, side: int | None) -> Picture:
     width, height = opened.size
-    turn = orientation(opened)
     if side is not None and format == "JPEG":
         scale = 2 * side / min(width, height)
         opened.draft(None, (int(width * scale) + 1, int(height * scale) + 1))
     opened.load()
+    # Only now: asking a PNG for its EXIF decodes it, and swallows the error that a corrupt one raises.
+    turn = orientation(opened)
     upright = to_rgb(opened)
     if turn is not None:
         upright = upright.transpose(turn)
