@@ -6,6 +6,7 @@
     |- StorageError                   an object store or folder did not do what was asked
     |  |- NotFound                      no such object
     |  |- AccessDenied                  the credentials do not allow it
+    |  |- ObjectChanged                 it was overwritten since it was listed
     |  |- AlreadyExists                 a conditional create lost: somebody else was first
     |  `- StorageUnavailable            throttled, reset or timed out (retryable)
     |- IntegrityError                 stored bytes or a table's schema differ from what was promised
@@ -82,6 +83,10 @@ class NotFound(StorageError):
 
 
 class AccessDenied(StorageError):
+    pass
+
+
+class ObjectChanged(StorageError):
     pass
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from presel.errors import AccessDenied, AlreadyExists, InputError, NotFound, PreselError, StorageError
+from presel.errors import AccessDenied, AlreadyExists, InputError, NotFound, ObjectChanged, PreselError, StorageError
 from presel.storage.store import Entry, Store
 
 _TEMPORARY = ".presel-write-"
@@ -20,8 +20,20 @@ class FolderStore(Store):
         self.uri = str(self.root)
 
     def read(self, path: str) -> bytes:
+        file = self._at(path)
         with _translated(self.locate(path)):
-            return self._at(path).read_bytes()
+            if not file.is_file():  # reading a pipe would wait for ever
+                raise NotFound("no such file, or no plain one", where=self.locate(path))
+            return file.read_bytes()
+
+    def read_version(self, path: str, etag: str) -> bytes:
+        file = self._at(path)
+        data = self.read(path)
+        # Looked at after reading: whoever replaces the file in between changes its time or its size.
+        with _translated(self.locate(path)):
+            if _etag(file.stat()) != etag:
+                raise ObjectChanged("it was overwritten since it was listed", where=self.locate(path))
+        return data
 
     def write(self, path: str, data: bytes) -> None:
         target = self._at(path)
@@ -42,9 +54,9 @@ class FolderStore(Store):
             for file in _walk(start):
                 path = file.relative_to(self.root).as_posix()
                 if path.startswith(prefix):
-                    with suppress(FileNotFoundError):
-                        stat = file.stat()
-                        yield Entry(path, stat.st_size, f"{stat.st_size:x}-{stat.st_mtime_ns:x}")
+                    with suppress(FileNotFoundError):  # it was removed while we looked
+                        stat = _stat(file)
+                        yield Entry(path, stat.st_size, _etag(stat))
 
     def delete(self, path: str) -> None:
         with _translated(self.locate(path)):
@@ -57,8 +69,27 @@ class FolderStore(Store):
         return target
 
 
+def _stat(file: Path) -> os.stat_result:
+    """Of what a link points to, or of the link itself when that is gone: it is listed, and reading it says so."""
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return file.lstat()
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def _walk(folder: Path) -> Iterator[Path]:
-    for directory, folders, files in os.walk(folder):
+    if not folder.is_dir():
+        return
+    # os.walk passes over folders it may not open; a listing with holes would look like a pool with images removed.
+    for directory, folders, files in os.walk(folder, onerror=_fail):
         folders.sort()
         for name in sorted(files):
             if not name.startswith(_TEMPORARY):

@@ -1,14 +1,13 @@
-"""S3 through boto3: any endpoint, credentials from the usual places (environment, profile, role), never from a config file.
+"""S3, any endpoint: boto3 for control, obstore for the bytes of many objects.
 
-`AWS_ENDPOINT_URL` points at MinIO, R2 or another server. Retries are botocore's adaptive mode: throttling is answered by
-slowing down, not by failing. What remains an error after that is translated here and nowhere else.
+Credentials come from the usual places (environment, profile, role), never from a config file. What boto3 still calls an error
+after its retries is translated here, what obstore calls one in s3_bulk.py, and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from presel.errors import (
@@ -16,9 +15,11 @@ from presel.errors import (
     AlreadyExists,
     ConfigError,
     NotFound,
+    ObjectChanged,
     StorageError,
     StorageUnavailable,
 )
+from presel.storage import s3_bulk, s3_client, s3_listing
 from presel.storage.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -37,8 +38,21 @@ class S3Store(Store):
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
 
     def read(self, path: str) -> bytes:
-        with _translated(self.locate(path)):
-            return client().get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"].read()
+        return self._read(path, None)
+
+    def read_version(self, path: str, etag: str) -> bytes:
+        return self._read(path, etag)
+
+    def _read(self, path: str, etag: str | None) -> bytes:
+        key, where = self.prefix + path, self.locate(path)
+        if s3_bulk.admits(key):
+            return s3_bulk.read(s3_client.identity(), self.bucket, key, etag, where)
+        condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
+        try:
+            with _translated(where):
+                return client().get_object(Bucket=self.bucket, Key=key, **condition)["Body"].read()
+        except AlreadyExists as error:  # a condition failed, and of a read there is only one
+            raise ObjectChanged("it was overwritten since it was listed", where=where) from error
 
     def write(self, path: str, data: bytes) -> None:
         with _translated(self.locate(path)):
@@ -57,37 +71,43 @@ class S3Store(Store):
         return True
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
-        with _translated(self.locate(prefix)):
-            pages = client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
-            for page in pages:
-                for item in page.get("Contents", ()):
-                    yield Entry(
-                        path=item["Key"][len(self.prefix) :],
-                        size=item["Size"],
-                        etag=item["ETag"].strip('"'),
-                        archived=item.get("StorageClass") in _ARCHIVED,
-                    )
+        following: str | None = None
+        while True:
+            page = self._page(s3_listing.Range(self.prefix + prefix, token=following))
+            yield from page.entries
+            following = page.following
+            if following is None:
+                return
+
+    def walk(self) -> Iterator[Entry]:
+        return s3_listing.walk(self._page, self.prefix)
+
+    def _page(self, asked: s3_listing.Range) -> s3_listing.Page:
+        options: Any = {"Delimiter": "/"} if asked.one_level else {}
+        if asked.token:
+            options["ContinuationToken"] = asked.token
+        with _translated(f"s3://{self.bucket}/{asked.prefix}"):
+            answer = client().list_objects_v2(Bucket=self.bucket, Prefix=asked.prefix, **options)
+        entries = [
+            Entry(
+                path=item["Key"][len(self.prefix) :],
+                size=item["Size"],
+                etag=item["ETag"].strip('"'),
+                archived=item.get("StorageClass") in _ARCHIVED,
+            )
+            for item in answer.get("Contents", ())
+        ]
+        folders = [item["Prefix"] for item in answer.get("CommonPrefixes", ())]
+        return s3_listing.Page(entries, folders, answer.get("NextContinuationToken"))
 
     def delete(self, path: str) -> None:
         with _translated(self.locate(path)):
             client().delete_object(Bucket=self.bucket, Key=self.prefix + path)
 
 
-@lru_cache(maxsize=1)
 def client() -> S3Client:
-    """One client a process: creating one costs 100 ms, using one is thread-safe."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        config=Config(
-            retries={"mode": "adaptive", "max_attempts": 8},
-            max_pool_connections=64,
-            connect_timeout=10,
-            read_timeout=60,
-        ),
-    )
+    """The client for what the environment says now."""
+    return s3_client.client(s3_client.identity())
 
 
 _MEANING: dict[str, type[StorageError]] = {

@@ -32,6 +32,10 @@ class Store(ABC):
         """The whole object. Raises NotFound, AccessDenied, StorageUnavailable."""
 
     @abstractmethod
+    def read_version(self, path: str, etag: str) -> bytes:
+        """The whole object if it still has the etag it was listed with. Raises ObjectChanged when it has another one."""
+
+    @abstractmethod
     def write(self, path: str, data: bytes) -> None:
         """Create or replace an object, all at once."""
 
@@ -45,6 +49,10 @@ class Store(ABC):
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Every object whose path starts with `prefix`, streaming, in path order within a folder or page."""
+
+    def walk(self) -> Iterator[Entry]:
+        """Every object in any order: what `list()` gives, by as many requests at once as the store takes."""
+        return self.list()
 
     @abstractmethod
     def delete(self, path: str) -> None:

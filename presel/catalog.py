@@ -1,0 +1,16 @@
+"""What a catalog says beside its rows: which of them the source does not hold any more."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from presel import table_store
+from presel.tables import TableRef
+
+REMOVED = "removed.parquet"
+
+
+def removed_ids(catalog: TableRef) -> pa.Array:
+    """Image ids that the catalog's parts hold and the source does not. Parts are never rewritten, so they keep them."""
+    return pq.read_table(pa.BufferReader(table_store.file(catalog, REMOVED)))["image_id"].combine_chunks()

@@ -1,0 +1,68 @@
+"""The model whose vectors say which images are alike, loaded by name.
+
+    builtin                                no download: colour, edges, texture
+    open_clip:<model>/<tag or file>        a CLIP-like image tower
+    timm:<model>                           any timm backbone; DINOv2-base is the paper's
+
+Two configurations are the same encoder when they have the same identity: what the weights are (their digest, not their address)
+and how a picture is prepared. `identity` finds that out without building the model, since every key of an embedding asks it.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+from presel.config import EncoderConfig
+from presel.encoders.builtin import BuiltinEncoder
+from presel.encoders.encoder import Encoder
+from presel.encoders.recipe import Recipe
+from presel.errors import ConfigError
+
+__all__ = ["Encoder", "identity", "load_encoder"]
+
+_loading = threading.Lock()
+
+
+def identity(config: EncoderConfig) -> str:
+    """What goes into the key of every embedding.
+
+    Raises ConfigError for an unknown name and ModelError when the weights cannot be found, on disk or on the hub.
+    """
+    if config.name == "builtin":
+        return BuiltinEncoder.identity
+    return _recipe(config.name, config.weights).identity
+
+
+def load_encoder(config: EncoderConfig) -> Encoder:
+    """The encoder, ready to use; one instance per process, weights and device. Raises as `identity` does."""
+    with _loading:  # two parts that start together must not load a model twice
+        return _load(config.name, config.weights, config.device)
+
+
+@lru_cache(maxsize=8)
+def _recipe(name: str, weights: str | None) -> Recipe:
+    library, _, model = name.partition(":")
+    if library == "open_clip" and model:
+        from presel.encoders import open_clip
+
+        return open_clip.recipe(model, weights)
+    if library == "timm" and model:
+        from presel.encoders import timm
+
+        return timm.recipe(model, weights)
+    raise ConfigError(
+        "unknown encoder",
+        where="encoder.name",
+        expected="builtin, open_clip:<model>/<tag or file> or timm:<model>",
+        got=name,
+    )
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, weights: str | None, device: str) -> Encoder:
+    if name == "builtin":
+        return BuiltinEncoder()
+    from presel.encoders.towers import TowerEncoder
+
+    return TowerEncoder(_recipe(name, weights), device)

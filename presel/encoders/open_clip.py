@@ -1,0 +1,82 @@
+"""CLIP-like image towers: `open_clip:<model>/<pretrained tag>`, or `.../<file>` for weights on this machine.
+
+The text tower is built, because the checkpoints hold both, and dropped after loading. Preprocessing is that of the tag; a file
+has no tag, so the model's own default applies, unless tag *and* `encoder.weights` are given: then the tag says how.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from presel.encoders.recipe import Preprocess, Recipe, file_digest, no_hub
+from presel.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def recipe(name: str, weights: str | None) -> Recipe:
+    """`name` is `<model>/<tag or file>`. Raises ConfigError for an unknown model or tag, ModelError without weights."""
+    import open_clip
+
+    model, _, pretrained = name.partition("/")
+    config = open_clip.get_model_config(model)
+    if config is None:
+        raise ConfigError(
+            "open_clip has no such model",
+            where="encoder.name",
+            expected=f"one of {', '.join(open_clip.list_models()[:6])}, ...",
+            got=model,
+        )
+    tag = open_clip.pretrained.get_pretrained_cfg(model, pretrained) if pretrained else {}
+    path = weights or (_fetch(f"open_clip:{name}", tag) if tag else _file(model, pretrained))
+    size = config["vision_cfg"].get("image_size", 224)
+    height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    preprocess = Preprocess(
+        resize=(height, width),
+        mode=tag.get("resize_mode", "shortest"),
+        crop=(height, width),
+        interpolation=tag.get("interpolation", "bicubic"),
+        mean=tuple(tag.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(tag.get("std") or open_clip.OPENAI_DATASET_STD),
+        fill=int(tag.get("fill_color", 0)),
+    )
+    settings = (("force_quick_gelu", True),) if tag.get("quick_gelu") else ()
+    return Recipe("open_clip", model, settings, path, file_digest(path, f"open_clip:{name}"), preprocess)
+
+
+def build(recipe: Recipe) -> torch.nn.Module:
+    """The image tower, weights loaded."""
+    import open_clip
+
+    settings: dict[str, Any] = dict(recipe.settings)
+    try:
+        model = open_clip.create_model(recipe.model, load_weights=False, pretrained_text=False, **settings)
+        open_clip.load_checkpoint(model, recipe.weights, weights_only=True)
+    except Exception as error:  # the library raises whatever its checkpoint conversions stumble over
+        raise ModelError("the weights do not fit", where=f"open_clip:{recipe.model}", got=str(error)[:300]) from error
+    tower: torch.nn.Module = model.visual
+    return tower
+
+
+def _file(model: str, pretrained: str) -> str:
+    import open_clip
+
+    if pretrained and Path(pretrained).is_file():
+        return pretrained
+    raise ConfigError(
+        "neither a pretrained tag nor a file" if pretrained else "no weights are named",
+        where="encoder.name",
+        expected=f"open_clip:{model}/ and one of {', '.join(open_clip.list_pretrained_tags_by_model(model))}, or a file",
+        got=pretrained or "nothing",
+    )
+
+
+def _fetch(name: str, tag: dict[str, Any]) -> str:
+    from open_clip.pretrained import download_pretrained
+
+    try:
+        return str(download_pretrained(tag))
+    except Exception as error:  # urllib, requests, httpx and hub errors, by tag
+        raise no_hub(name, error) from error

@@ -1,0 +1,136 @@
+"""A neural image tower at work: uint8 pictures in, vectors out, on whatever device there is.
+
+Pictures cross to the device as bytes (a quarter of the traffic of floats) and are normalised there. On a GPU the tower runs in
+bfloat16, channels last, compiled. Out of memory halves the batch and goes on. A batch is always filled up to a fixed
+number of rows, so that the matrix kernels, and with them the last bit of a vector, do not depend on how many images a
+part happens to end with.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from presel.encoders import open_clip, timm
+from presel.encoders.recipe import Preprocess, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+_ROWS_CPU = 8
+"""Rows of one forward pass on a CPU: more gain nothing there."""
+
+
+class TowerEncoder:
+    """An `Encoder` around a torch module."""
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        import torch
+
+        self.identity = recipe.identity
+        self._preprocess = recipe.preprocess
+        self.side: int | None = max(recipe.preprocess.resize)
+        self._device = torch.device(_chosen(device))
+        self._gpu = self._device.type == "cuda"
+        self._dtype = torch.bfloat16 if self._gpu else torch.float32
+        tower = (open_clip if recipe.library == "open_clip" else timm).build(recipe).eval().requires_grad_(False)
+        self._tower: Any = tower.to(self._device, self._dtype, memory_format=torch.channels_last)
+        self._mean = self._constant(recipe.preprocess.mean)
+        self._std = self._constant(recipe.preprocess.std)
+        height, width = recipe.preprocess.crop
+        self.dimensions = int(self._forward(np.zeros((1, height, width, 3), np.uint8)).shape[1])
+        if self._gpu:
+            self._tower = torch.compile(self._tower)
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        return prepared(image, self._preprocess)
+
+    def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        rows = len(batch) if self._gpu else _ROWS_CPU
+        pieces = [self._encode(batch[start : start + rows], rows) for start in range(0, len(batch), rows)]
+        return np.concatenate(pieces)
+
+    def _encode(self, batch: list[NDArray[np.uint8]], rows: int) -> NDArray[np.float32]:
+        import torch
+
+        filled = np.zeros((max(rows, len(batch)), *batch[0].shape), np.uint8)
+        filled[: len(batch)] = batch
+        try:
+            return self._forward(filled)[: len(batch)]
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = (len(batch) + 1) // 2
+        log.warning("out of memory at %d images: going on with %d at a time", len(batch), half)
+        return np.concatenate([self._encode(batch[:half], half), self._encode(batch[half:], half)])
+
+    def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(n, height, width, 3) uint8 -> (n, d) float32."""
+        import torch
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(pictures)
+            if self._gpu:
+                pixels = pixels.pin_memory()
+            # NHWC bytes seen as NCHW are channels-last already: nothing is copied.
+            images = pixels.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(torch.float32)
+            vectors = self._tower(((images / 255 - self._mean) / self._std).to(self._dtype))
+            return cast("NDArray[np.float32]", vectors.float().cpu().numpy())
+
+    def _constant(self, values: tuple[float, ...]) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(values, dtype=torch.float32, device=self._device).view(1, 3, 1, 1)
+
+
+def _chosen(device: str) -> str:
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def prepared(image: Image.Image, how: Preprocess) -> NDArray[np.uint8]:
+    """(height, width, 3) uint8: the model's resize and centre crop, computed on bytes.
+
+    Within one level of what torchvision does with a PIL image and three times as fast (FACTS 8): the same antialiased
+    filter, vectorised.
+    """
+    import torch
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
+
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    size = _resized(image.height, image.width, how)
+    mode = InterpolationMode(how.interpolation)
+    scaled = functional.resize(pixels, list(size), interpolation=mode, antialias=True)
+    filled = _padded(scaled, how)
+    cropped = functional.center_crop(filled, list(how.crop))
+    return cast("NDArray[np.uint8]", cropped.permute(1, 2, 0).contiguous().numpy())
+
+
+def _resized(height: int, width: int, how: Preprocess) -> tuple[int, int]:
+    if how.mode == "squash":
+        return how.resize
+    if how.mode == "longest":
+        scale = min(how.resize[0] / height, how.resize[1] / width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+    side = how.resize[0]  # the longer side is cut to whole pixels as torchvision does
+    return (side, int(side * width / height)) if height <= width else (int(side * height / width), side)
+
+
+def _padded(pixels: torch.Tensor, how: Preprocess) -> torch.Tensor:
+    from torchvision.transforms.v2 import functional
+
+    down, across = max(0, how.crop[0] - pixels.shape[1]), max(0, how.crop[1] - pixels.shape[2])
+    if not down and not across:
+        return pixels
+    edges = [across // 2, down // 2, across - across // 2, down - down // 2]
+    return cast("torch.Tensor", functional.pad(pixels, edges, fill=how.fill))

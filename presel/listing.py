@@ -1,0 +1,90 @@
+"""A source's listing as one sorted table: a million keys in arrow arrays, not in a million Python objects.
+
+Sorted by key, so that nothing after it depends on the order in which a store happens to name its objects, or on how many
+requests were made at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from presel import progress
+from presel.images import Reason, not_an_image_by_name
+from presel.keys import digest, image_id
+from presel.sources import Source
+from presel.storage import Entry
+from presel.table_store import encode
+from presel.tables import CATALOG
+
+_BATCH = 50_000
+
+
+@dataclass
+class Listing:
+    images: pa.Table
+    """CATALOG rows of what may be an image, sorted by key."""
+    rejects: list[dict[str, str]] = field(default_factory=list)
+    """What is known to be none from its listing alone, as arguments of Output.reject."""
+    per_task: dict[str, int] = field(default_factory=dict)
+    """Objects listed, rejects included."""
+
+    @property
+    def digest(self) -> str:
+        """The same for the same objects and etags, in whatever order they were listed."""
+        refused = "\n".join(sorted(row["id"] for row in self.rejects))
+        return digest(encode(self.images.select(["image_id", "size"])) + refused.encode())
+
+
+def take_listing(source: Source, store: str) -> Listing:
+    """Everything the source holds, the store itself left out if it lies inside."""
+    listing = Listing(CATALOG.empty_table())
+    counts: Counter[str] = Counter()
+    tables = list(_batches(source, store, listing.rejects, counts))
+    listing.images = pa.concat_tables([listing.images, *tables]).sort_by("key").combine_chunks()
+    listing.rejects.sort(key=lambda row: row["key"])
+    listing.per_task = dict(sorted(counts.items()))
+    return listing
+
+
+def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: Counter[str]) -> Iterator[pa.Table]:
+    columns: dict[str, list[str | int]] = {name: [] for name in CATALOG.names}
+    for seen, (key, task, entry) in enumerate(source.entries(without=store), start=1):
+        counts[_text(task)] += 1
+        refused = _refused(key, task, entry)
+        if refused:
+            reason, detail = refused
+            ident = image_id(_text(key), entry.etag)
+            rejects.append({"task": _text(task), "key": _text(key), "id": ident, "reason": reason, "detail": detail})
+            continue
+        row: tuple[str | int, ...] = (image_id(key, entry.etag), key, task, entry.etag, entry.size)
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+        if len(columns["key"]) == _BATCH:
+            progress.report("ingest", "source", seen, seen, "objects", "listing")
+            yield pa.table(columns, schema=CATALOG)
+            columns = {name: [] for name in CATALOG.names}
+    yield pa.table(columns, schema=CATALOG)
+
+
+def _refused(key: str, task: str, entry: Entry) -> tuple[Reason, str] | None:
+    if _text(key) != key:
+        return Reason.UNREADABLE, "its name is not valid UTF-8"
+    by_name = not_an_image_by_name(key)
+    if by_name:
+        return Reason.NOT_AN_IMAGE, by_name
+    if not task:
+        return Reason.NO_TASK, "it lies in no folder"
+    if entry.archived:
+        return Reason.ARCHIVED, "restore it, then refresh"
+    if entry.size == 0:
+        return Reason.ZERO_BYTE, ""
+    return None
+
+
+def _text(name: str) -> str:
+    """A name that a table can hold; file names may hold any bytes, which Python shows as lone surrogates."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,71 @@
+"""Where the unlabelled images lie: what is there, which task each belongs to, and its bytes.
+
+A source is a store that is only ever listed and read. Listing says all that is needed to name an object (key, etag, size), so
+an unchanged pool is recognised without reading one. Reading answers with bytes or with the reason why not: a pool changes
+while it is read, and an object that vanished, was overwritten or is forbidden is that object's fate, not the run's. Throttling
+that outlasts every retry does end the run: it would otherwise turn thousands of good images into rejects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from presel.config import SourceConfig
+from presel.errors import AccessDenied, NotFound, ObjectChanged
+from presel.images import Reason, Rejected
+from presel.keys import short_digest
+from presel.storage import Entry, open_store
+
+SINGLE_TASK = "all"
+
+
+class Source:
+    """The images below `config.uri`. Cheap, thread-safe."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self.config = config
+        self._store = open_store(config.uri)
+
+    @property
+    def digest(self) -> str:
+        """Names this source, whatever it holds at the moment."""
+        return short_digest("source", self._store.uri, self.config.tasks)
+
+    def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:
+        """(key, task, entry) of every object, streaming, in no particular order.
+
+        `without`: the address of a store; its objects are left out when it lies inside the source.
+        Raises AccessDenied and StorageUnavailable: a listing with holes would look like a pool with images removed.
+        """
+        own = _below(self._store.uri, without)
+        for entry in self._store.walk():
+            if own is None or not entry.path.startswith(own):
+                yield entry.path, self.task_of(entry.path), entry
+
+    def task_of(self, key: str) -> str:
+        """The task an object belongs to, from its key; empty for an object at the root of a source whose folders are tasks."""
+        if self.config.tasks == "single":
+            return SINGLE_TASK
+        folder, separator, _ = key.partition("/")
+        return folder if separator else ""
+
+    def read(self, key: str, etag: str | None = None) -> bytes | Rejected:
+        """The whole object, or why not. With an `etag`, only if it is still the object that was listed."""
+        try:
+            return self._store.read_version(key, etag) if etag else self._store.read(key)
+        except ObjectChanged as error:
+            return Rejected(Reason.CHANGED, error.what)
+        except (NotFound, AccessDenied) as error:
+            return Rejected(Reason.UNREADABLE, error.what)
+
+
+def open_source(config: SourceConfig) -> Source:
+    return Source(config)
+
+
+def _below(source: str, store: str | None) -> str | None:
+    """The prefix that a store has inside a source, if it does."""
+    if store is None:
+        return None
+    root, inside = source.rstrip("/") + "/", open_store(store).uri.rstrip("/") + "/"
+    return inside[len(root) :] if inside.startswith(root) and inside != root else None

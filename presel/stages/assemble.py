@@ -1,0 +1,85 @@
+"""The pool as the method sees it: one part per task, one row per sample, nothing that depends on when or where it was listed.
+
+A sample is (task, image content), so the same bytes under two keys of a task are one sample, named by the smaller key; the
+other key is a reject. Embedding parts follow the order of arrival, samples the order of tasks, so rows are sorted out through
+temporary files: memory holds one embedding part or one task, never the pool.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import feather
+
+from presel import progress, table_store
+from presel.catalog import removed_ids
+from presel.errors import SupplyError
+from presel.images import Reason
+from presel.keys import sample_id, short_digest
+from presel.stage import stage
+from presel.table_store import Output
+from presel.tables import TableRef, samples
+
+_CARRIED = ["task", "key", "content", "width", "height", "vector"]
+
+
+@stage("assemble", version=1)
+def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None:
+    """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
+
+    Facts: `images` (listed) and `usable` per task, for every task that was listed; listed = usable + rejected.
+    Raises SupplyError when no image of the pool is usable.
+    """
+    listed: dict[str, int] = table_store.facts(catalog)["listed"]
+    usable: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory(prefix="presel-assemble-") as folder:
+        spilled = _spill(catalog, embeddings, Path(folder))
+        for number, task in enumerate(sorted(spilled), start=1):
+            usable[task] = _write_task(out, task, spilled[task])
+            progress.report("assemble", task, number, len(spilled), "tasks", f"{usable[task]:,} samples")
+    out.note(images=listed, usable={task: usable[task] for task in listed})
+    if not usable.total():
+        raise SupplyError(
+            "no image of the pool is usable",
+            where="source",
+            expected="at least one image that decodes",
+            got=f"{sum(listed.values()):,} objects, all rejected",
+            fix="look at the rejects of ingest and embed for the reasons",
+        )
+
+
+def _spill(catalog: TableRef, embeddings: list[TableRef], folder: Path) -> dict[str, list[Path]]:
+    """Rows of every embedding part that are still in the pool, in one file per part and task."""
+    removed = removed_ids(catalog)
+    files: dict[str, list[Path]] = {}
+    for part in (single for ref in embeddings for single in ref.split()):
+        table = table_store.read(part)
+        present = table.filter(pc.invert(pc.is_in(table["image_id"], value_set=removed))).select(_CARRIED)
+        for task in pc.unique(present["task"]).to_pylist():
+            file = folder / f"{short_digest(task)}-{len(files.setdefault(task, [])):06d}.arrow"
+            feather.write_feather(present.filter(pc.equal(present["task"], task)), file, compression="uncompressed")
+            files[task].append(file)
+    return files
+
+
+def _write_task(out: Output, task: str, files: list[Path]) -> int:
+    """One task's samples; returns how many. Of a content's keys the smallest stays."""
+    table = pa.concat_tables([feather.read_table(file, memory_map=False) for file in files]).sort_by("key")
+    kept: dict[str, int] = {}
+    keys = table["key"].to_pylist()
+    for row, content in enumerate(table["content"].to_pylist()):
+        first = kept.setdefault(content, row)
+        if keys[first] != keys[row]:
+            told = f"the same bytes as {keys[first]}"
+            out.reject(task=task, key=keys[row], id=sample_id(task, content), reason=Reason.DUPLICATE, detail=told)
+    named = sorted((sample_id(task, content), row) for content, row in kept.items())
+    rows = table.take(pa.array([row for _, row in named], pa.int64())).combine_chunks()
+    schema = samples(table.schema.field("vector").type.list_size)
+    idents = pa.array([ident for ident, _ in named], pa.string())
+    columns = [idents if name == "sample_id" else rows[name].combine_chunks() for name in schema.names]
+    out.write(pa.Table.from_arrays(columns, schema=schema), schema, task)
+    return len(named)
