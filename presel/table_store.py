@@ -147,8 +147,8 @@ class Output:
     def _write_rejects(self) -> None:
         if self._rejects:
             rows = sorted(self._rejects, key=lambda row: (row["task"], row["key"], row["id"], row["reason"]))
-            data = encode(pa.Table.from_pylist(rows, schema=REJECTS))
-            open_store(self.store).write(f"{self._folder}/rejects.parquet", data)
+            # A refusal is part of what an output says (a refused sample is never chosen again): its digest counts too.
+            self.write_file("rejects.parquet", encode(pa.Table.from_pylist(rows, schema=REJECTS)))
 
 
 def _manifest(store: str, folder: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ temporary files: memory holds one embedding part or one task, never the pool.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -24,6 +25,7 @@ from presel.stage import stage
 from presel.table_store import Output
 from presel.tables import TableRef, samples
 
+TASKS = "tasks.json"
 _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 
 
@@ -31,7 +33,7 @@ _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None:
     """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
 
-    Facts: `images` (listed) and `usable` per task, for every task that was listed; listed = usable + rejected.
+    `tasks.json` beside it counts `images` (listed) and `usable` of every task that was listed; listed = usable + rejected.
     Raises SupplyError when no image of the pool is usable.
     """
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
@@ -41,7 +43,8 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
         for number, task in enumerate(sorted(spilled), start=1):
             usable[task] = _write_task(out, task, spilled[task])
             progress.report("assemble", task, number, len(spilled), "tasks", f"{usable[task]:,} samples")
-    out.note(images=listed, usable={task: usable[task] for task in listed})
+    counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
+    out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
     if not usable.total():
         raise SupplyError(
             "no image of the pool is usable",
