@@ -1,0 +1,86 @@
+"""A task's clusters as the strategies see them: members in id order, so that no result depends on row order.
+
+Every sum and every tie below this point runs over rows sorted by id. Where chance is asked for, a row's number comes
+from its id and the seed alone (a 64-bit mix), not from a generator's position: a pool that grows keeps the order of the
+rows it had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from presel.centrality import cluster_members, member_centrality
+from presel.errors import InputError
+from presel.parallel import each
+
+NEIGHBOURS = 5
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """members: row numbers of the available rows by ascending id, with their centrality (float32) and chance (uint64).
+    taken: rows of this cluster that were chosen elsewhere (the reference set), by ascending id."""
+
+    label: int
+    members: Rows
+    taken: Rows
+    centrality: NDArray[np.float32]
+    chance: NDArray[np.uint64]
+
+
+def clusters_of(
+    embeddings: NDArray[np.float32],
+    labels: Rows,
+    pickable: NDArray[np.bool_],
+    taken: NDArray[np.bool_],
+    by_id: Rows,
+    chance: NDArray[np.uint64],
+) -> list[Cluster]:
+    """Clusters with at least one pickable member, by ascending label. by_id: row numbers in id order."""
+    ordered = labels[by_id]
+    members = [by_id[places] for places in cluster_members(ordered, pickable[by_id])]
+    others = {int(ordered[places[0]]): by_id[places] for places in cluster_members(ordered, taken[by_id])}
+    nothing = np.zeros(0, dtype=np.int64)
+    values = each(lambda rows: member_centrality(embeddings, rows, NEIGHBOURS), members)
+    return [
+        Cluster(int(labels[rows[0]]), rows, others.get(int(labels[rows[0]]), nothing), value, chance[rows])
+        for rows, value in zip(members, values, strict=True)
+    ]
+
+
+def id_order(ids: ArrayLike | None, rows: int, where: str) -> Rows:
+    """Row numbers by ascending id (str or int, unique); by row number when there are no ids."""
+    if ids is None:
+        return np.arange(rows)
+    names = np.asarray(ids)
+    if names.shape != (rows,):
+        raise InputError("`ids` must name every row", where=where, expected=f"[{rows}]", got=list(names.shape))
+    order = np.argsort(names, kind="stable").astype(np.int64)
+    repeated = np.flatnonzero(names[order][1:] == names[order][:-1])
+    if len(repeated):
+        raise InputError("ids repeat", where=where, expected="unique ids", got=str(names[order][repeated[0]]))
+    return order
+
+
+def chances(ids: ArrayLike | None, rows: int, seed: int) -> NDArray[np.uint64]:
+    """A uniform 64-bit number a row, from its id and the seed (splitmix64's finaliser; strings by BLAKE2 first)."""
+    names = np.arange(rows) if ids is None else np.asarray(ids)
+    if names.dtype.kind in "iu":
+        words = names.astype(np.uint64)
+    else:
+        digests = b"".join(hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in names.tolist())
+        words = np.frombuffer(digests, dtype=np.uint64)
+    salt = hashlib.blake2b(str(int(seed)).encode(), digest_size=8).digest()
+    return _mixed(_mixed(words) + np.frombuffer(salt, dtype=np.uint64))
+
+
+def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    words = words + np.uint64(0x9E3779B97F4A7C15)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
