@@ -8,12 +8,12 @@ what is paid for is keyed by the address as written, and a second demo buys noth
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from presel.config import (
     DatasetConfig,
@@ -27,12 +27,17 @@ from presel.config import (
     SelectionConfig,
     SourceConfig,
 )
+from presel.demo.annotator import annotator, sent_picture
+from presel.demo.endpoint import serve
+from presel.demo.pool import Answers, write_pool
+from presel.keys import digest
 from presel.storage import open_store
 
 ENDPOINT = "PRESEL_DEMO_ENDPOINT"
 KEY = "PRESEL_DEMO_KEY"
 BUCKET = "presel-demo"
 MODEL = "demo-annotator"
+IMAGE_SIDE = 384
 
 OnProgress = Callable[[int, int], None]
 
@@ -58,7 +63,7 @@ def demo_config(source: str, store: str, *, seed: int = 0, paper: bool = False) 
             base_url=f"${{{ENDPOINT}}}",
             api_key_env=KEY,
             prompt=PromptConfig(kind="short_answer"),
-            image_side=384,
+            image_side=IMAGE_SIDE,
             max_cost=1.0,
             prices=PriceConfig(input_per_million=0.40, output_per_million=1.60),
         ),
@@ -70,32 +75,44 @@ def demo_config(source: str, store: str, *, seed: int = 0, paper: bool = False) 
 
 @contextmanager
 def staged(
-    folder: Path, *, images: int = 2400, seed: int = 0, s3: bool = False, paper: bool = False, on_progress: OnProgress | None = None
+    folder: Path,
+    *,
+    images: int = 2400,
+    seed: int = 0,
+    s3: bool = False,
+    paper: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Setting]:
     """Draw the pool if it is not there yet, start the annotator, and name both in a configuration."""
-    from presel.demo.annotator import annotator
-    from presel.demo.endpoint import serve
-
     with ExitStack() as stack:
         root = stack.enter_context(s3_server()) if s3 else str(folder.absolute())
-        answers = pool(f"{root}/pool", folder, images, seed, on_progress)
-        endpoint = stack.enter_context(serve(annotator(answers)))
+        answers, pictures = pool(f"{root}/pool", folder, images, seed, on_progress)
+        endpoint = stack.enter_context(serve(annotator(answers, pictures)))
         stack.enter_context(environment({ENDPOINT: endpoint.url, KEY: "demo"}))
         config = demo_config(f"{root}/pool", f"{root}/store", seed=seed, paper=paper)
         yield Setting(config, requests=lambda: endpoint.counts.total)
 
 
-def pool(uri: str, folder: Path, images: int, seed: int, on_progress: OnProgress | None = None) -> Any:
-    """The answers to a pool that lies whole at `uri`; drawn there first if it does not."""
-    from presel.demo.pool import Answers, write_pool
-
+def pool(
+    uri: str, folder: Path, images: int, seed: int, on_progress: OnProgress | None = None
+) -> tuple[Answers, dict[str, str]]:
+    """The answers to the pool at `uri`, which is drawn first if it is not there, and which content each sent picture shows."""
     place = open_store(uri)
-    known = folder / f"answers-{images}-{seed}.json"
-    if known.exists() and next(iter(place.list()), None) is not None:
-        return Answers.load(known)
-    answers = write_pool(place.write, images=images, seed=seed, on_progress=on_progress)
+    known, seen = folder / f"answers-{images}-{seed}.json", folder / f"pictures-{images}-{seed}.json"
+    if known.exists() and seen.exists() and next(iter(place.list()), None) is not None:
+        return Answers.load(known), json.loads(seen.read_text())
+    pictures: dict[str, str] = {}
+
+    def put(key: str, data: bytes) -> None:
+        place.write(key, data)
+        sent = sent_picture(data, IMAGE_SIDE)
+        if sent is not None:
+            pictures[sent] = digest(data)
+
+    answers = write_pool(put, images=images, seed=seed, on_progress=on_progress)
+    seen.write_text(json.dumps(pictures))
     answers.save(known)
-    return answers
+    return answers, pictures
 
 
 @contextmanager

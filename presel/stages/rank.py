@@ -41,8 +41,8 @@ def rank(
     columns = {
         "cluster": ranking.clusters,
         "centrality": ranking.centrality,
-        "rank": ranking.ranks,
-        "order": np.arange(len(ranking.rows)),
+        "rank": ranking.rank_in_cluster,
+        "order": np.arange(len(ranking)),
     }
     for name, values in columns.items():
         rows = rows.append_column(name, pa.array(values, RANKING.field(name).type))
@@ -58,7 +58,7 @@ def attempted(reference: TableRef) -> pa.Array:
 
 def _reject_near_duplicates(out: Output, table: pa.Table, ranking: strategies.Ranking) -> None:
     keys, ids, tasks = (table[name].to_pylist() for name in ("key", "sample_id", "task"))
-    for row, original, cosine in ranking.near_duplicates:
+    for row, original, cosine in zip(ranking.copies, ranking.copy_of, ranking.cosine, strict=True):
         out.reject(
             task=tasks[row],
             key=keys[row],
