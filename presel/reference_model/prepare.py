@@ -1,0 +1,147 @@
+"""One sample as tokens and tensors: made once, on any thread, used for fitting and for both losses.
+
+The image goes through the processor once. The question-free token sequence is made by putting the processor's own expansion of
+the image placeholder (576 tokens for LLaVA-1.5, a number that depends on the image for others) at the same place of the
+question-free text: a sample costs one preprocessing instead of two, and fitting and scoring cannot treat its picture
+differently. Nothing is truncated: a sample that is too long says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from presel.reference_model.conversation import ChatFormat, Turn
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+class Unusable(NamedTuple):
+    """Why a sample can be neither fitted nor scored."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One token sequence, and which of its tokens are the response."""
+
+    ids: list[int]
+    response: list[int]
+    """Positions in `ids`, ascending, never 0."""
+    aligned: dict[str, list[int]]
+    """Further inputs with one value per token, which some models take (token types)."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample ready for the model, on the CPU."""
+
+    id: str
+    with_question: Tokens
+    without_question: Tokens
+    shared: int
+    """Tokens that both sequences start with: the whole image, and nothing either is asked to predict. 0: no whole image."""
+    image: dict[str, torch.Tensor]
+    """What the model takes beside tokens: pixels, for some models sizes or grids; the first dimension may be concatenated."""
+
+
+class Preparer:
+    """From an image and its turns to tensors, for one processor."""
+
+    def __init__(self, processor: Any, max_length: int) -> None:
+        self._processor, self._max_length = processor, max_length
+        self._format = ChatFormat(processor)
+
+    def __call__(self, id: str, image: Image.Image, turns: Sequence[Turn]) -> Prepared | Unusable:
+        """`image` is RGB. Unusable when a response would be cut at `max_length` tokens or has nothing to predict."""
+        if not turns or not all(turn.response.strip() for turn in turns):
+            return Unusable("empty_response")
+        if (mark := self._format.control_token(turns)) is not None:
+            return Unusable("control_token", mark)
+        asked, bare = self._format.render(turns), self._format.render(turns, with_questions=False)
+        whole = self._processed(asked.text, image)
+        if (length := whole["input_ids"].shape[1]) > self._max_length:
+            return Unusable("too_long", f"{length} tokens, the limit is {self._max_length}")
+        first, second = (self._tokenized(text.text, text.responses) for text in (asked, bare))
+        return _assemble(id, whole, first, second)
+
+    def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
+        special = not self._format.starts_with_bos(text)
+        out = self._processor(text=[text], images=[image], add_special_tokens=special, return_tensors="pt")
+        return {name: value for name, value in out.items() if name != "attention_mask"}
+
+    def _tokenized(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+        """Tokens with the image placeholder as it stands in the template, and the positions that overlap a span."""
+        special = not self._format.starts_with_bos(text)
+        out = self._processor.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
+        offsets = out["offset_mapping"]
+        inside = [
+            at
+            for at, (start, end) in enumerate(offsets)
+            if any(start < stop and end > begin for begin, stop in spans) and end > start
+        ]
+        return list(out["input_ids"]), inside
+
+
+class _Expansion(NamedTuple):
+    """What the processor put in place of the image placeholder: tokens [start, stop) became `tokens`."""
+
+    start: int
+    stop: int
+    tokens: list[int]
+
+    def apply(self, values: list[int]) -> list[int]:
+        return [*values[: self.start], *self.tokens, *values[self.stop :]]
+
+    def shift(self, positions: list[int]) -> list[int]:
+        added = len(self.tokens) - (self.stop - self.start)
+        return [at + added if at >= self.stop else at for at in positions]
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+
+def _expansion(short: list[int], long: list[int]) -> _Expansion:
+    start = _common(short, long)
+    tail = _common(short[start:][::-1], long[start:][::-1])
+    return _Expansion(start, len(short) - tail, long[start : len(long) - tail])
+
+
+def _assemble(
+    id: str, whole: dict[str, Any], first: tuple[list[int], list[int]], second: tuple[list[int], list[int]]
+) -> Prepared | Unusable:
+    ids: list[int] = whole.pop("input_ids")[0].tolist()
+    expansion = _expansion(first[0], ids)
+    if expansion.tokens and first[0][: expansion.stop] != second[0][: expansion.stop]:
+        return Unusable("tokens_differ", "the image placeholder does not come before the question")
+    other = expansion.apply(second[0]) if expansion.tokens else second[0]
+    response, other_response = (
+        expansion.shift(found) if expansion.tokens else found for found in (first[1], second[1])
+    )
+    if [ids[at] for at in response] != [other[at] for at in other_response]:
+        return Unusable("tokens_differ", "the response is tokenised otherwise without its question")
+    names = [name for name, value in whole.items() if tuple(value.shape) == (1, len(ids))]
+    aligned = {name: whole.pop(name)[0].tolist() for name in names}
+    # A model that sees its image beside the tokens has no placeholder to expand: its image counts as read before the question.
+    end = expansion.end if expansion.tokens else _common(ids, other)
+    # The sequences differ after the image alone, where token-aligned values are those of plain text.
+    trimmed = {name: values[:end] + values[-1:] * (len(other) - end) for name, values in aligned.items()}
+    shared = min(_common(ids, other), response[0] - 1, other_response[0] - 1)
+    return Prepared(
+        id,
+        Tokens(ids, response, aligned),
+        Tokens(other, other_response, trimmed),
+        shared if shared >= end or not expansion.tokens else 0,
+        whole,
+    )
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
