@@ -1,0 +1,219 @@
+"""The server itself: a thread with an event loop on a free port of 127.0.0.1, that counts everything it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+
+from presel.demo.endpoint.answers import Annotate, Question, completion, failure, understood
+from presel.demo.endpoint.faults import Faults
+from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
+
+
+@dataclass
+class Counts:
+    """What the endpoint was asked. `billed` is what a provider would put on the bill, lost answers included."""
+
+    total: int = 0
+    answered: int = 0
+    billed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    most_at_once: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and what became of it."""
+
+    at: float
+    """Seconds on the monotonic clock, at arrival."""
+    request: str
+    """Digest of the request body."""
+    picture: str
+    """Digest of the picture that was sent."""
+    status: int
+    fault: str | None
+    billed: bool
+
+
+class Endpoint:
+    """A running endpoint. Its counts and requests may be read at any time."""
+
+    def __init__(
+        self, annotate: Annotate, faults: Faults, latency: float, requests_per_minute: int | None, key: str | None
+    ) -> None:
+        self.counts = Counts()
+        self.requests: list[Exchange] = []
+        self.url = ""
+        self._annotate, self._faults, self._latency, self._key = annotate, faults, latency, key
+        self._limit = requests_per_minute
+        self._recent: deque[float] = deque()
+        self._times: Counter[str] = Counter()
+        self._at_once = 0
+
+    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client's connection until it closes."""
+        with suppress(ConnectionError):
+            while (incoming := await receive(reader)) is not None:
+                self._at_once += 1
+                self.counts.most_at_once = max(self.counts.most_at_once, self._at_once)
+                try:
+                    answer = self._reply(incoming)
+                    if self._latency:
+                        await asyncio.sleep(self._latency)
+                finally:
+                    self._at_once -= 1
+                if not await send(writer, answer, slowness=max(0.2, self._latency)):
+                    break
+        writer.close()
+
+    def _reply(self, incoming: Incoming) -> Reply:
+        if self._key is not None and incoming.headers.get("authorization") != f"Bearer {self._key}":
+            return reply(401, failure("invalid_api_key", "Incorrect API key provided."))
+        if incoming.path.endswith("/models"):
+            return reply(200, {"object": "list", "data": [{"id": "demo-annotator", "object": "model"}]})
+        if not incoming.path.endswith("/chat/completions"):
+            return reply(404, failure("not_found", f"no such path: {incoming.path}"))
+        self.counts.total += 1
+        try:
+            question = understood(incoming.body)
+        except (ValueError, KeyError, TypeError) as error:
+            return self._noted(None, "", reply(400, failure("invalid_request", str(error))), None)
+        return self._chat(question)
+
+    def _chat(self, question: Question) -> Reply:
+        self._times[question.digest] += 1
+        now = time.monotonic()
+        if self._over_the_limit(now):
+            return self._noted(question, "limit", self._throttle(question.digest), now)
+        fault = self._faults.on_the_way(question.digest, self._times[question.digest])
+        if fault == "rate_limit":
+            return self._noted(question, fault, self._throttle(question.digest), now)
+        if fault == "server_error":
+            status = 500 if self._times[question.digest] % 2 else 503
+            return self._noted(question, fault, reply(status, failure("server_error", "The server had an error.")), now)
+        if fault == "html":
+            page = Reply(200, b"<html><body>502 Bad Gateway</body></html>", {}, "whole", "text/html")
+            return self._noted(question, fault, page, now, billed=True)
+        manner = fault if fault in ("reset", "slow", "hang", "truncated") else "whole"
+        return self._answer(question, fault, manner, now)
+
+    def _answer(self, question: Question, on_the_way: str | None, manner: str, now: float) -> Reply:
+        fault = self._faults.of_the_answer(question.digest)
+        if fault == "filtered_400":
+            refused = reply(400, failure("content_filter", "The picture was flagged by our policy."), manner=manner)
+            return self._noted(question, fault, refused, now)
+        turns = self._annotate(question.picture, question.words, question.body)
+        body = completion(question, turns, fault)
+        usage = body.get("usage", {})
+        self.counts.input_tokens += usage.get("prompt_tokens", 0)
+        self.counts.output_tokens += usage.get("completion_tokens", 0)
+        answer = reply(200, body, self._headers(now), manner)
+        if fault is not None:
+            self.counts.faults[fault] += 1
+        return self._noted(question, on_the_way, answer, now, billed=True)
+
+    def _noted(
+        self, question: Question | None, fault: str | None, answer: Reply, now: float | None, billed: bool = False
+    ) -> Reply:
+        if fault:
+            self.counts.faults[fault] += 1
+        self.counts.billed += billed
+        self.counts.answered += billed and answer.manner in ("whole", "slow") and fault != "html"
+        self.requests.append(
+            Exchange(
+                time.monotonic() if now is None else now,
+                question.digest if question else "",
+                hashlib.sha256(question.picture).hexdigest() if question else "",
+                answer.status,
+                fault or None,
+                billed,
+            )
+        )
+        return answer
+
+    # --- rates -------------------------------------------------------------------------------------------------------
+
+    def _over_the_limit(self, now: float) -> bool:
+        """A sliding window of one minute."""
+        if self._limit is None:
+            return False
+        while self._recent and self._recent[0] <= now - 60:
+            self._recent.popleft()
+        if len(self._recent) >= self._limit:
+            return True
+        self._recent.append(now)
+        return False
+
+    def _throttle(self, about: str) -> Reply:
+        """429, with `Retry-After` in one of its three forms."""
+        form = int(about[:2], 16) % 3
+        wait: Mapping[str, str] = (
+            {"retry-after": "1"},
+            {"retry-after-ms": "150"},
+            {"retry-after": formatdate(time.time() + 1, usegmt=True)},
+        )[form]
+        answer = reply(429, failure("rate_limit_exceeded", "Rate limit reached.", "requests"))
+        return replace(answer, headers=wait)
+
+    def _headers(self, now: float) -> dict[str, str]:
+        if self._limit is None:
+            return {}
+        left = self._limit - len(self._recent)
+        reset = 60 - (now - self._recent[0]) if self._recent else 0.0
+        return {
+            "x-ratelimit-limit-requests": str(self._limit),
+            "x-ratelimit-remaining-requests": str(left),
+            "x-ratelimit-reset-requests": f"{reset:.3f}s",
+        }
+
+
+@contextmanager
+def serve(
+    annotate: Annotate,
+    *,
+    faults: str | Mapping[str, float] = "none",
+    seed: int = 0,
+    latency: float = 0.0,
+    requests_per_minute: int | None = None,
+    key: str | None = None,
+    port: int = 0,
+) -> Iterator[Endpoint]:
+    """Run an endpoint for the length of a block.
+
+    `annotate` gives the turns for a picture; `faults` is a profile's name or shares of your own; `latency` in seconds;
+    `requests_per_minute` is enforced over a sliding minute; `key`: any other API key is refused.
+    """
+    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="presel-endpoint", daemon=True)
+    thread.start()
+
+    async def start() -> asyncio.Server:
+        return await asyncio.start_server(endpoint.connection, "127.0.0.1", port, limit=2**20, backlog=1024)
+
+    async def stop(server: asyncio.Server) -> None:
+        server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    server = asyncio.run_coroutine_threadsafe(start(), loop).result()
+    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield endpoint
+    finally:
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,0 +1,35 @@
+"""What follows from an answer: turns, another request, or a reject. A pure function of the answers there are.
+
+At most three requests concern one sample: the first; one with twice the room if it was cut; one that names what was wrong.
+Each is determined by the answers before it, so a rerun takes the same way through the ledger and pays nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from presel.instruct.ledger import Answer
+from presel.instruct.parsing import Problem, Turn, read, text_of
+from presel.instruct.request import Request
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """The turns for one sample, and the key of the answer that gave them."""
+
+    turns: tuple[Turn, ...]
+    request: str
+
+
+def follow(opening: Request, answers: list[Answer], turns: int) -> Request | Instruction | Problem:
+    """The next request, or the verdict, after `answers` (in the order they were asked for)."""
+    request, remedies = opening, {"longer", "again"}
+    for answer in answers:
+        found = read(answer, turns)
+        if not isinstance(found, Problem):
+            return Instruction(found, answer.key)
+        if found.remedy not in remedies:
+            return found
+        remedies.remove(found.remedy)
+        request = request.longer() if found.remedy == "longer" else request.again(text_of(answer), found.detail)
+    return request

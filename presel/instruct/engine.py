@@ -1,0 +1,204 @@
+"""Asking thousands of questions at once: one loop, one pacer, one purse for a process, however many threads want answers.
+
+A question's way: ledger (paid already?) -> picture -> lease (money, and the claim that nobody else buys it) -> pace
+-> API -> ledger -> its caller. The order is the whole point: money is set aside before a byte is sent, and an answer
+is durable before anybody looks at it. What is killed between the provider's answer and the ledger's write is lost:
+at most the requests in flight.
+
+Stages run in threads (Prefect's task runner) and share one engine per store and endpoint, so eight tasks of a flow
+do not ask eight times as fast as the limit allows. The engine's own thread runs the event loop; files, S3 and
+pictures are handled in a pool of threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import math
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from presel.config import GeneratorConfig
+from presel.errors import EndpointUnavailable
+from presel.instruct.jobs import Account, Desk
+from presel.instruct.leasing import Leasing
+from presel.instruct.ledger import Answer, Ledger
+from presel.instruct.money import Purse
+from presel.instruct.owners import BEAT_EVERY, Owner
+from presel.instruct.prices import Estimator, price_of
+from presel.instruct.request import Request
+from presel.instruct.sending import Done, Sending
+from presel.storage import open_store
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+_IO_THREADS = 16
+
+
+class Engine:
+    """Answers requests for one store and one endpoint. Use `shared`; `answer` runs in the loop, `run` brings work there."""
+
+    def __init__(self, store: str, generator: GeneratorConfig) -> None:
+        self.generator = generator
+        self._estimator = Estimator(price_of(generator))
+        self._store = open_store(store)
+        self._ledger = Ledger(self._store)
+        self._owner = Owner(self._store)
+        cap = math.inf if generator.max_cost == "unlimited" else float(generator.max_cost)
+        self.purse = Purse(self._store, cap, self._owner, generator.concurrency)
+        self._asking: dict[str, asyncio.Task[tuple[Answer, bool]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pool = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="presel-io")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="presel-instruct", daemon=True)
+        self._thread.start()
+        self.run(self._open()).result()
+
+    # --- for threads -----------------------------------------------------------------------------------------------
+
+    def run(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine in the engine's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    @property
+    def done(self) -> Done:
+        """What was sent and got so far."""
+        return self._sending.done
+
+    def stop(self, why: Exception) -> None:
+        """Send nothing more: what waits fails with `why`, what is under way is waited for by `close`, and kept."""
+        self._loop.call_soon_threadsafe(self._desk.stop, why)
+
+    def close(self) -> None:
+        """Wait for what is under way, settle every lease, end the thread."""
+        self.stop(EndpointUnavailable("the run was ended", where=self.generator.base_url))
+        self.run(self._drain()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._pool.shutdown()
+        self._loop.close()
+
+    # --- for coroutines in the loop ----------------------------------------------------------------------------------
+
+    async def io(self, work: Callable[..., T], *args: Any) -> T:
+        """Run something blocking in the engine's pool of threads."""
+        return await self._loop.run_in_executor(self._pool, work, *args)
+
+    async def answer(
+        self, request: Request, picture: Callable[[], Awaitable[bytes]], *, urgent: bool = False
+    ) -> tuple[Answer, bool]:
+        """The answer to a request, and whether this call bought it.
+
+        `picture` gives the JPEG to send; it is asked for only if the ledger has no answer. Raises Unanswerable when
+        this request alone cannot be answered, and a PreselError when the run cannot go on.
+        """
+        asking = self._asking.get(request.key)
+        first = asking is None
+        if asking is None:
+            asking = self._loop.create_task(self._ask(request, picture, urgent))
+            self._asking[request.key] = asking
+            asking.add_done_callback(lambda task: self._asked(request.key, task))
+        answer, bought = await asyncio.shield(asking)
+        return answer, bought and first
+
+    async def _ask(
+        self, request: Request, picture: Callable[[], Awaitable[bytes]], urgent: bool
+    ) -> tuple[Answer, bool]:
+        found = await self.io(self._ledger.find, request.key)
+        if found is not None:
+            return found, False
+        url = "data:image/jpeg;base64," + base64.b64encode(await picture()).decode()
+        if not self._desk.queue and not self._desk.ready:
+            self.done.last_answer = time.monotonic()  # the time in which nobody asked anything does not count
+        return await self._desk.add(request, url, urgent).answer
+
+    def _asked(self, key: str, task: asyncio.Task[tuple[Answer, bool]]) -> None:
+        self._asking.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # whoever asked may be gone by now: that is not an error of its own
+
+    # --- life ----------------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._desk = Desk(self._settle)
+        shared = (self._ledger, self._estimator, self.generator, self.io)
+        self._leasing = Leasing(self._desk, self.purse, *shared)
+        self._sending = Sending(self._desk, self.purse, self._owner, *shared, self._spawn)
+        await self.io(self._owner.beat)
+        await self.io(self.purse.clear)
+        services = (self._beat(), self._leasing.serve(), self._sending.serve())
+        self._services = [self._loop.create_task(self._watched(service)) for service in services]
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_EVERY)
+            await self.io(self._owner.beat)
+
+    def _settle(self, account: Account) -> None:
+        async def settle() -> None:
+            await self.io(self.purse.settle, account.lease, account.spent, account.lost)
+            self._desk.changed()
+
+        self._spawn(settle())
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(self._watched(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nothing in the engine may die unheard: whoever waits for an answer is told why there is none."""
+        try:
+            await work
+        except Exception as error:
+            log.debug("the engine stops", exc_info=True)
+            self._desk.stop(error)
+
+    async def _drain(self) -> None:
+        while self._tasks or self._asking:
+            await asyncio.wait([*self._tasks, *self._asking.values()], return_when=asyncio.FIRST_COMPLETED)
+        for service in self._services:
+            service.cancel()
+        await asyncio.gather(*self._services, return_exceptions=True)
+        await self._sending.client.close()
+        await self.io(self._owner.leave)
+
+
+# --- one engine for all threads that want the same ------------------------------------------------------------------------
+
+_engines: dict[tuple[str, str], tuple[Engine, int]] = {}
+_guard = threading.Lock()
+
+
+@contextmanager
+def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
+    """The engine of this process for a store and a generator; the last to leave closes it.
+
+    Raises ConfigError when there is no key, no price or no usable address.
+    """
+    name = (store, generator.model_dump_json())
+    with _guard:
+        engine, users = _engines.get(name) or (Engine(store, generator), 0)
+        _engines[name] = (engine, users + 1)
+    try:
+        yield engine
+    finally:
+        with _guard:
+            users = _engines[name][1] - 1
+            _engines[name] = (engine, users)
+            if not users:
+                del _engines[name]
+        if not users:
+            engine.close()
+
+
+def drain(why: Exception) -> None:
+    """Stop every engine of this process: what is under way is kept, what waits fails with `why`. For SIGTERM."""
+    for engine, _ in list(_engines.values()):
+        engine.stop(why)

@@ -1,0 +1,150 @@
+"""Where each request of an engine stands: waiting for money, ready to send, under way, or ended.
+
+Everything here runs in the engine's loop, between two awaits, so there are no locks. A job that ends, however it
+ends, gives back its share of its lease; the last job of a lease settles it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from presel.instruct.ledger import Answer
+from presel.instruct.money import Lease
+from presel.instruct.prices import NOTHING, Usage
+from presel.instruct.request import Request
+
+
+class Unanswerable(Exception):
+    """No answer can be had to this one request: `reason` and `detail` for its reject row. Never leaves the package."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(eq=False)
+class Job:
+    """One request on its way. `picture` is the data URL to send, `urgent` puts a follow-up before new samples."""
+
+    request: Request
+    picture: str
+    urgent: bool
+    answer: asyncio.Future[tuple[Answer, bool]]
+    estimate: Usage = NOTHING
+    lease: Lease | None = None
+    tries: int = 0
+    throttled: int = 0
+    put_aside_at: int | None = None
+    """How many answers the engine had when this one was put aside to be tried again last."""
+
+    @property
+    def key(self) -> str:
+        return self.request.key
+
+    @property
+    def tokens(self) -> int:
+        """Reserved, input and output."""
+        return self.estimate.input_tokens + self.estimate.output_tokens
+
+    @property
+    def reserved(self) -> float:
+        """US dollars set aside for the next try."""
+        return self.lease.amounts[self.key] if self.lease else 0.0
+
+
+@dataclass
+class Account:
+    """What has become of one lease so far."""
+
+    lease: Lease
+    unfinished: set[str]
+    spent: float = 0.0
+    lost: float = 0.0
+
+
+class Desk:
+    """The jobs of one engine. `settle` is called with an account whose last job has ended."""
+
+    def __init__(self, settle: Callable[[Account], None]) -> None:
+        self.queue: list[Job] = []
+        """They need money."""
+        self.ready: list[Job] = []
+        """They have it, and wait for the pacer."""
+        self.stopped: Exception | None = None
+        self.lost_usd = 0.0
+        self._accounts: dict[int, Account] = {}
+        self._settle = settle
+        self._change = asyncio.Event()
+
+    def add(self, request: Request, picture: str, urgent: bool) -> Job:
+        job = Job(request, picture, urgent, asyncio.get_running_loop().create_future())
+        self.needs_money(job, front=urgent)
+        return job
+
+    def needs_money(self, job: Job, front: bool = True) -> None:
+        if self._may_go_on(job):
+            self.queue.insert(0 if front else len(self.queue), job)
+            self.changed()
+
+    def is_ready(self, job: Job, front: bool = True) -> None:
+        if self._may_go_on(job):
+            self.ready.insert(0 if front else len(self.ready), job)
+            self.changed()
+
+    def open(self, lease: Lease) -> None:
+        self._accounts[lease.number] = Account(lease, set(lease.amounts))
+
+    def release(self, job: Job, *, spent: float = 0.0, lost: float = 0.0) -> None:
+        """Give back a job's share of its lease: `spent` on an answer, `lost` on a try that may be billed without one."""
+        lease, job.lease = job.lease, None
+        self.lost_usd += lost
+        if lease is None:
+            return
+        account = self._accounts[lease.number]
+        account.unfinished.discard(job.key)
+        account.spent += spent
+        account.lost += lost
+        if not account.unfinished:
+            del self._accounts[lease.number]
+            self._settle(account)
+
+    def finish(self, job: Job, answer: Answer, *, bought: bool) -> None:
+        self.release(job)
+        if not job.answer.done():
+            job.answer.set_result((answer, bought))
+        self.changed()
+
+    def fail(self, job: Job, error: Exception) -> None:
+        self.release(job)
+        if not job.answer.done():
+            job.answer.set_exception(error)
+        self.changed()
+
+    def stop(self, why: Exception) -> None:
+        """Send nothing more. What is under way ends by itself; what waits fails with the first reason given."""
+        self.stopped = self.stopped or why
+        waiting = [*self.queue, *self.ready]
+        self.queue.clear()
+        self.ready.clear()
+        for job in waiting:
+            self.fail(job, self.stopped)
+
+    def changed(self) -> None:
+        """Wake whoever waits for `change`."""
+        self._change.set()
+
+    async def change(self, at_most: float | None = None) -> None:
+        """Until something changed, or so many seconds have passed."""
+        self._change.clear()
+        try:
+            async with asyncio.timeout(at_most):
+                await self._change.wait()
+        except TimeoutError:
+            return
+
+    def _may_go_on(self, job: Job) -> bool:
+        if self.stopped is not None:
+            self.fail(job, self.stopped)
+        return self.stopped is None

@@ -1,0 +1,137 @@
+"""Every paid answer, raw, one object each, for ever: `<store>/ledger/answers/<aa>/<request key>.json`.
+
+An answer is made durable before anything looks at it, so no later mistake (a parser, a validator, a crash) can cost
+it again: parsing is replayed from here at no price. One object per answer, not one file per thousand: the price is a
+PUT per request (a five-thousandth of what the request cost), and in return a killed process loses nothing that had
+arrived, and any number of workers write without knowing of each other. The first answer to a request wins; a second
+one, bought by accident, is money lost and counted, but the record keeps saying what the first one said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from presel.errors import AlreadyExists, IntegrityError, NotFound
+from presel.storage import Store
+
+FOLDER = "ledger/answers"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the provider said to one request, and what it cost when it was bought."""
+
+    key: str
+    request: dict[str, Any]
+    status: int
+    """200, or the 4xx with which the provider declined this very picture."""
+    body: dict[str, Any]
+    """The provider's JSON as it came."""
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    measured: bool
+    """False: the provider sent no usage, and tokens are our estimate."""
+    lease: int
+    """Under which money lease it was bought (money.py)."""
+    answered: str
+    """UTC, ISO 8601. For people; in no key and no table."""
+
+
+class Ledger:
+    """The paid answers of one store. Thread-safe; any number of processes may share it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def find(self, key: str) -> Answer | None:
+        """The answer to a request, if it was ever bought."""
+        try:
+            data = self.store.read(_path(key))
+        except NotFound:
+            return None
+        return self._decoded(key, data)
+
+    def keep(self, answer: Answer) -> Answer:
+        """Make an answer durable, and return the one that counts: this one, or an earlier one to the same request."""
+        text = json.dumps(asdict(answer), ensure_ascii=False, indent=1, sort_keys=True)
+        try:
+            self.store.create(_path(answer.key), text.encode())
+        except AlreadyExists:
+            return self.find(answer.key) or answer
+        return answer
+
+    def all_keys(self) -> Iterator[str]:
+        """The keys of all answers, from the listing alone."""
+        for entry in self.store.list(f"{FOLDER}/"):
+            yield entry.path.rpartition("/")[2].removesuffix(".json")
+
+    def answers(self) -> Iterator[Answer]:
+        """All answers, by key. Reads every object: for exports, not for runs."""
+        for key in self.all_keys():
+            found = self.find(key)
+            if found is not None:
+                yield found
+
+    def _decoded(self, key: str, data: bytes) -> Answer:
+        where = self.store.locate(_path(key))
+        try:
+            return Answer(**json.loads(data))
+        except (ValueError, TypeError) as error:
+            raise IntegrityError(
+                f"a paid answer cannot be read: {error}", where=where, fix="restore it, or delete it to buy it again"
+            ) from error
+
+
+def ls(ledger: Ledger, prefix: str = "") -> list[str]:
+    """The keys that start with `prefix`: `presel ledger ls`."""
+    return [key for key in ledger.all_keys() if key.startswith(prefix)]
+
+
+def show(ledger: Ledger, key: str) -> Answer:
+    """One answer by its key or an unambiguous beginning of it: `presel ledger show`. Raises NotFound."""
+    matches = [key] if len(key) == 32 else ls(ledger, key)
+    found = ledger.find(matches[0]) if len(matches) == 1 else None
+    if found is None:
+        raise NotFound(
+            "no such answer" if not matches else f"{len(matches)} answers start like this",
+            where=f"{ledger.store.locate(FOLDER)}/{key}",
+            fix="`presel ledger ls` lists the keys",
+        )
+    return found
+
+
+def stats(ledger: Ledger) -> list[dict[str, Any]]:
+    """Answers, tokens and US dollars per model and endpoint: `presel ledger stats`."""
+    totals: dict[tuple[str, str], dict[str, Any]] = {}
+    for answer in ledger.answers():
+        name = (answer.request["model"], answer.request["base_url"])
+        row = totals.setdefault(
+            name,
+            {
+                "model": name[0],
+                "base_url": name[1],
+                "answers": 0,
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cost_usd": 0.0,
+            },
+        )
+        row["answers"] += 1
+        row["input_tokens"] += answer.input_tokens
+        row["output_tokens"] += answer.output_tokens
+        row["cost_usd"] += answer.cost_usd
+    return [totals[name] for name in sorted(totals)]
+
+
+def export(ledger: Ledger) -> Iterator[str]:
+    """One JSON line per answer, by key: `presel ledger export`."""
+    for answer in ledger.answers():
+        yield json.dumps(asdict(answer), ensure_ascii=False, sort_keys=True)
+
+
+def _path(key: str) -> str:
+    return f"{FOLDER}/{key[:2]}/{key}.json"

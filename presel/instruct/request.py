@@ -1,0 +1,133 @@
+"""One question to the API, and the key under which its answer is kept for ever.
+
+The key covers everything that can change the answer: the image's content digest, how the picture is made from it,
+the rendered messages, the schema, the model, its parameters and the endpoint. It leaves out everything that changes
+by itself: the place of a row in its table, the pool, signed links, the time, the re-encoded picture (whose bytes are
+the transform's business, named by its specification), and everything that is only about how to ask (timeouts,
+concurrency, prices, the key's variable).
+
+A follow-up is a request of its own, made from the first one and the answer it got, so a rerun walks through the same
+requests and finds all of them paid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from presel.config import GeneratorConfig
+from presel.instruct.prompts import SCHEMA, render
+
+PICTURE = "image:"
+"""What stands in a kept message where the sent one has the picture: this and the content digest."""
+
+_REASONING_MODEL = re.compile(r"^(o\d|gpt-5)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chat completion about one picture. `messages` hold a placeholder where the picture goes."""
+
+    content: str
+    picture: Mapping[str, Any]
+    messages: tuple[Mapping[str, Any], ...]
+    schema: Mapping[str, Any]
+    model: str
+    parameters: Mapping[str, Any]
+    base_url: str
+
+    @cached_property
+    def key(self) -> str:
+        """32 hex characters."""
+        text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def document(self) -> dict[str, Any]:
+        """What the key covers, as JSON: this is also what the ledger shows as the question."""
+        return {
+            "content": self.content,
+            "picture": dict(self.picture),
+            "messages": [dict(message) for message in self.messages],
+            "schema": dict(self.schema),
+            "model": self.model,
+            "parameters": dict(self.parameters),
+            "base_url": self.base_url,
+        }
+
+    @property
+    def output_limit(self) -> int:
+        """Tokens the answer may have at most."""
+        limit: int = self.parameters[_limit_name(self.model)]
+        return limit
+
+    def text(self) -> str:
+        """All words that are sent, the picture left out: what input tokens are estimated from."""
+        return json.dumps([self.messages, self.schema], ensure_ascii=False)
+
+    def longer(self) -> Request:
+        """The same question with twice the room, for an answer that was cut."""
+        name = _limit_name(self.model)
+        return replace(self, parameters={**self.parameters, name: 2 * self.parameters[name]})
+
+    def again(self, answer: str, problem: str) -> Request:
+        """The same question, the answer it got, and what is wrong with that answer."""
+        said = {"role": "assistant", "content": answer}
+        wanted = {
+            "role": "user",
+            "content": f"That answer cannot be used: {problem}. Answer again, only with JSON that fits the schema.",
+        }
+        return replace(self, messages=(*self.messages, said, wanted))
+
+    def with_picture(self, url: str) -> list[dict[str, Any]]:
+        """The messages as they are sent: `url` (a data URL) in place of the placeholder."""
+        return [_filled(dict(message), url) for message in self.messages]
+
+
+def opening(content: str, task: str, generator: GeneratorConfig, picture_version: int = 1) -> Request:
+    """The first request about an image of a task.
+
+    `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them.
+    Raises ConfigError for a template that does not render.
+    """
+    prompt = generator.prompts.get(task, generator.prompt)
+    system, user = render(prompt, task)
+    picture = {"type": "image_url", "image_url": {"url": PICTURE + content, "detail": generator.image_detail}}
+    return Request(
+        content=content,
+        picture={"side": generator.image_side, "version": picture_version},
+        messages=(
+            {"role": "system", "content": system},
+            {"role": "user", "content": [{"type": "text", "text": user}, picture]},
+        ),
+        schema=SCHEMA,
+        model=generator.model,
+        parameters=_parameters(generator),
+        base_url=generator.base_url.rstrip("/"),
+    )
+
+
+def _parameters(generator: GeneratorConfig) -> dict[str, Any]:
+    """Sampling parameters under the names the model takes: OpenAI's reasoning models refuse `max_tokens` and a temperature."""
+    parameters: dict[str, Any] = {_limit_name(generator.model): generator.max_output_tokens, "seed": generator.seed}
+    if not _REASONING_MODEL.match(generator.model):
+        parameters["temperature"] = generator.temperature
+    return parameters
+
+
+def _limit_name(model: str) -> str:
+    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
+
+
+def _filled(message: dict[str, Any], url: str) -> dict[str, Any]:
+    if isinstance(message["content"], str):
+        return message
+    parts = [
+        {"type": "image_url", "image_url": {**part["image_url"], "url": url}} if part["type"] == "image_url" else part
+        for part in message["content"]
+    ]
+    return {**message, "content": parts}

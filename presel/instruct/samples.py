@@ -1,0 +1,110 @@
+"""Samples become instructions: read the picture if it must be bought, ask, follow up, until a verdict.
+
+A bounded number of samples is under way, enough to keep the API busy and few enough that memory does not grow with
+the pool: a sample holds one encoded picture, about 130 kB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from presel.config import GeneratorConfig, ImageConfig, SourceConfig
+from presel.errors import InputError
+from presel.images import Rejected, for_api
+from presel.instruct.dialogue import Instruction, follow
+from presel.instruct.engine import Engine
+from presel.instruct.jobs import Unanswerable
+from presel.instruct.ledger import Answer
+from presel.instruct.parsing import Problem
+from presel.instruct.request import Request, opening
+from presel.keys import digest
+from presel.sources import Source, open_source
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one sample: an instruction or a problem, and the answers it took."""
+
+    row: Row
+    outcome: Instruction | Problem
+    answers: tuple[Answer, ...] = ()
+    bought: tuple[bool, ...] = ()
+    """For each answer, whether this run paid for it."""
+
+    @property
+    def cost_usd(self) -> float:
+        """Of all answers, whichever run bought them."""
+        return sum(answer.cost_usd for answer in self.answers)
+
+
+@dataclass
+class Samples:
+    """How samples of one task are instructed."""
+
+    engine: Engine
+    source: SourceConfig
+    generator: GeneratorConfig
+    images: ImageConfig
+    _source: Source = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._source = open_source(self.source)
+
+    async def instruct(self, rows: Sequence[Row], tell: Callable[[Verdict], None]) -> list[Verdict]:
+        """A verdict for every row, in the order of the rows; `tell` hears each as it comes, in any order.
+
+        Raises the PreselError that ends the run. Answers that were under way by then are still kept.
+        """
+        places = asyncio.Semaphore(2 * self.generator.concurrency + 128)
+
+        async def one(row: Row) -> Verdict:
+            try:
+                verdict = await self._verdict(row)
+            finally:
+                places.release()
+            tell(verdict)
+            return verdict
+
+        tasks: list[asyncio.Task[Verdict]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for row in rows:
+                    await places.acquire()
+                    tasks.append(group.create_task(one(row)))
+        except BaseExceptionGroup as several:  # one cause stops them all: say it once
+            raise several.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _verdict(self, row: Row) -> Verdict:
+        prompt = self.generator.prompts.get(row["task"], self.generator.prompt)
+        first = opening(row["content"], row["task"], self.generator)
+        answers: list[Answer] = []
+        bought: list[bool] = []
+        try:
+            while isinstance(step := follow(first, answers, prompt.turns), Request):
+                answer, new = await self.engine.answer(step, lambda: self._picture(row), urgent=bool(answers))
+                answers.append(answer)
+                bought.append(new)
+        except Unanswerable as error:
+            step = Problem(error.reason, str(error))
+        return Verdict(row, step, tuple(answers), tuple(bought))
+
+    async def _picture(self, row: Row) -> bytes:
+        """The JPEG to send. Raises Unanswerable when the image is gone or is not the one that was chosen."""
+        return await self.engine.io(self._encoded, row["key"], row["content"])
+
+    def _encoded(self, key: str, content: str) -> bytes:
+        data = self._source.read(key)
+        if isinstance(data, Rejected):
+            raise Unanswerable(data.reason, data.detail)
+        if digest(data) != content:
+            raise Unanswerable("changed", "the image is not the one that was embedded and chosen")
+        try:
+            return for_api(data, self.images, self.generator.image_side)
+        except InputError as error:
+            raise Unanswerable("undecodable", str(error.got)) from error

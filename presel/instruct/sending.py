@@ -1,0 +1,225 @@
+"""Ready jobs go out as fast as the pacer allows; every outcome leads to an answer in the ledger, another try, or an end.
+
+| outcome | tried again | counts as spent |
+|---|---|---|
+| answer | no | its `usage` |
+| 429 | when the server says, for ever, without counting as a try | nothing |
+| 5xx, refused connection | after a jittered pause, up to `attempts` | nothing |
+| reset, time-out, broken or HTML body | the same, under a new reservation | its whole reservation: it may be billed |
+| 400, 413, 422 about one picture | no: a reject | nothing |
+| 401, 402, 403, 404, no credit, ten 4xx and never an answer | no: the run stops | nothing |
+
+A request that failed `attempts` times is put aside, tried as often again when all others are done, and then given
+up: as a reject if others were answered meanwhile, as EndpointUnavailable if nobody was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from presel.config import GeneratorConfig
+from presel.errors import EndpointRefused, EndpointUnavailable, PreselError, StorageUnavailable
+from presel.instruct.client import Answered, Client, Failed, Outcome, Rejected, Throttled
+from presel.instruct.jobs import Desk, Job, Unanswerable
+from presel.instruct.ledger import Answer, Ledger
+from presel.instruct.limits import Pace, backoff
+from presel.instruct.money import Purse
+from presel.instruct.owners import Owner
+from presel.instruct.prices import NOTHING, Estimator, Usage, usage_of
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 900.0
+"""Seconds without any answer, while asking, after which the endpoint counts as down."""
+_BAD_REQUESTS = 10
+"""So many 4xx without a single answer are about the configuration, not about ten pictures."""
+_KEEP_TRIES = 6
+
+
+@dataclass
+class Done:
+    """What an engine has sent and got since it started."""
+
+    requests: int = 0
+    answers: int = 0
+    spent_usd: float = 0.0
+    refused: int = 0
+    last_answer: float = 0.0
+
+
+class Sending:
+    """The engine's way to the API."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        purse: Purse,
+        owner: Owner,
+        ledger: Ledger,
+        estimator: Estimator,
+        generator: GeneratorConfig,
+        io: Callable[..., Awaitable[Any]],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._desk, self._purse, self._owner, self._ledger = desk, purse, owner, ledger
+        self._estimator, self._generator, self._io, self._spawn = estimator, generator, io, spawn
+        self._pace = Pace(generator.concurrency, generator.requests_per_minute, generator.tokens_per_minute)
+        self.client = Client(generator)
+        self.done = Done(last_answer=time.monotonic())
+
+    async def serve(self) -> None:
+        """For ever: send what is ready, when the pacer allows it."""
+        while True:
+            if not self._desk.ready:
+                await self._desk.change()
+                continue
+            wait = self._pace.delay(time.monotonic(), self._desk.ready[0].tokens)
+            if wait > 0:
+                await self._desk.change(min(wait, 1.0))
+                self._lose_patience()
+                continue
+            job = self._desk.ready.pop(0)
+            if self._owner.trusted or not await self._was_taken_for_dead(job):
+                self._pace.start(time.monotonic(), job.tokens)
+                self.done.requests += 1
+                self._spawn(self._send(job))
+
+    async def _send(self, job: Job) -> None:
+        started = time.monotonic()
+        try:
+            outcome = await self.client.ask(job.request, job.picture)
+        except Exception as error:  # refused for good, or something nobody foresaw: either way the run stops
+            self._pace.ended()
+            self._desk.release(job, lost=0.0 if isinstance(error, PreselError) else job.reserved)
+            self._desk.fail(job, error)
+            self._desk.stop(error)
+            return
+        await self._take(job, outcome, started)
+
+    async def _take(self, job: Job, outcome: Outcome, started: float) -> None:
+        now = time.monotonic()
+        if isinstance(outcome, Answered):
+            await self._answered(job, outcome)
+        elif isinstance(outcome, Throttled):
+            self._pace.throttled(now, outcome.headers, started, job.throttled)
+            job.throttled += 1
+            self._desk.is_ready(job)
+        elif isinstance(outcome, Rejected):
+            self._pace.ended()
+            self._refused(job, outcome)
+        else:
+            self._pace.failed(now, outcome.headers)
+            self._failed(job, outcome)
+
+    async def _answered(self, job: Job, outcome: Answered) -> None:
+        """Durable first; only then does anybody look at it."""
+        bought = outcome.status == 200
+        usage = usage_of(outcome.body, job.request, job.estimate) if bought else NOTHING
+        cost = self._estimator.price.of(usage.input_tokens, usage.output_tokens)
+        try:
+            kept = await self._keep(_answer(job, outcome, usage, cost))
+        except Exception as error:
+            self._desk.release(job, spent=cost)
+            self._desk.fail(job, error)
+            raise
+        finally:
+            used = usage.input_tokens + usage.output_tokens
+            self._pace.succeeded(time.monotonic(), outcome.headers, job.tokens, used)
+        self._estimator.learn(job.request, usage)
+        self.done.answers += 1
+        self.done.spent_usd += cost
+        self.done.last_answer = time.monotonic()
+        self._desk.release(job, spent=cost)
+        self._desk.finish(job, kept, bought=True)
+
+    async def _keep(self, answer: Answer) -> Answer:
+        """A paid answer is in our hands: a store that fails for a moment must not cost it."""
+        for attempt in range(_KEEP_TRIES):
+            try:
+                kept: Answer = await self._io(self._ledger.keep, answer)
+                return kept
+            except StorageUnavailable:
+                if attempt == _KEEP_TRIES - 1:
+                    raise
+                await asyncio.sleep(backoff(attempt))
+        raise AssertionError("unreachable")
+
+    def _refused(self, job: Job, outcome: Rejected) -> None:
+        """A 4xx: about this picture, or about the whole configuration?"""
+        self.done.refused += 1
+        if self.done.refused < _BAD_REQUESTS or self.done.answers:
+            self._desk.fail(job, Unanswerable("declined", outcome.message))
+            return
+        error = EndpointRefused(
+            f"the first {self.done.refused} requests were all refused: {outcome.message}",
+            where=self._generator.base_url,
+            fix="check `generator.model`, and that it takes pictures and a JSON schema",
+        )
+        self._desk.fail(job, error)
+        self._desk.stop(error)
+
+    def _failed(self, job: Job, outcome: Failed) -> None:
+        job.tries += 1
+        log.info("try %d of %s failed: %s: %s", job.tries, job.key, outcome.reason, outcome.message)
+        if outcome.billed:  # the reservation may be used up: the next try needs one of its own
+            self._desk.release(job, lost=job.reserved)
+        if job.tries % self._generator.attempts == 0:
+            self._desk.release(job)
+            self._put_aside(job, outcome)
+            return
+        again = self._desk.is_ready if job.lease else self._desk.needs_money
+        asyncio.get_running_loop().call_later(backoff(job.tries), again, job)
+
+    def _put_aside(self, job: Job, outcome: Failed) -> None:
+        if job.put_aside_at is None:
+            job.put_aside_at = self.done.answers
+            asyncio.get_running_loop().call_later(backoff(job.tries), self._desk.needs_money, job, False)
+        elif self.done.answers > job.put_aside_at:
+            self._desk.fail(job, Unanswerable(outcome.reason, f"{job.tries} tries: {outcome.message}"))
+        else:
+            self._down(f"{outcome.reason}: {outcome.message}")
+            self._desk.fail(job, self._desk.stopped or Unanswerable(outcome.reason, outcome.message))
+
+    async def _was_taken_for_dead(self, job: Job) -> bool:
+        """This process slept so long that others may have settled its leases: then the job needs a new one."""
+        await self._io(self._owner.beat)
+        if job.lease is None or not await self._io(self._purse.lost, job.lease):
+            return False
+        self._desk.release(job)
+        self._desk.needs_money(job)
+        return True
+
+    def _lose_patience(self) -> None:
+        patience = max(PATIENCE, 3 * self._generator.timeout)
+        if time.monotonic() - self.done.last_answer > patience:
+            self._down(f"none in {patience:.0f} seconds")
+
+    def _down(self, message: str) -> None:
+        self._desk.stop(
+            EndpointUnavailable(
+                f"the endpoint gives no answers: {message}",
+                where=self._generator.base_url,
+                fix="run again when it is back: every answer so far is kept",
+            )
+        )
+
+
+def _answer(job: Job, outcome: Answered, usage: Usage, cost: float) -> Answer:
+    return Answer(
+        key=job.key,
+        request=job.request.document(),
+        status=outcome.status,
+        body=outcome.body,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cost_usd=cost,
+        measured=usage.measured,
+        lease=job.lease.number if job.lease else -1,
+        answered=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

@@ -1,0 +1,145 @@
+"""Instructions for the picked samples of one task, and for the next-best ones where a picked one fails (METHOD, step 10).
+
+A seat is never lost silently. What cannot be instructed (the image is gone, the provider refuses it, its answers are
+unusable) becomes a reject, and its seat goes to the same cluster's next sample by order; when the cluster has none
+left, to the next of any cluster; when the task has none left, it is noted as shortfall.
+
+Seats are handed on in rounds, when every answer of the round before is in: so who succeeds whom depends on the
+answers alone, never on which came first, and a rerun from the ledger gives the same bytes. The price is one round
+trip per round, of which there are seldom more than three. Samples are asked for in pick order, so that a run which
+ends at the money cap has paid for the beginning of the ranking: exactly what a smaller budget would have picked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+from presel import progress, table_store
+from presel.config import GeneratorConfig, ImageConfig, SourceConfig
+from presel.instruct.dialogue import Instruction
+from presel.instruct.engine import shared
+from presel.instruct.parsing import Problem
+from presel.instruct.samples import Row, Samples, Verdict
+from presel.stage import stage
+from presel.table_store import Output
+from presel.tables import INSTRUCTIONS, TableRef
+
+T = TypeVar("T")
+_REPORT_EVERY = 0.5
+_COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
+
+
+@stage("instruct", version=1)
+def instruct(
+    out: Output, wanted: TableRef, source: SourceConfig, generator: GeneratorConfig, images: ImageConfig
+) -> None:
+    """INSTRUCTIONS for as many samples of one task as `wanted` (REFERENCE or SELECTION) has picked, sorted by sample id.
+
+    Raises ConfigError (no key, no price, a template that does not render), BudgetExceeded, EndpointRefused and
+    EndpointUnavailable; whatever was answered until then is in the ledger.
+    """
+    rows = sorted(table_store.read(wanted, _COLUMNS).to_pylist(), key=_by_order)
+    reserve = [row for row in rows if not row["picked"]]
+    seats = [row for row in rows if row["picked"]]
+    verdicts: list[Verdict] = []
+    with shared(wanted.store, generator) as engine:
+        samples = Samples(engine, source, generator, images)
+        waiting = _Waiting(wanted.label, len(seats))
+        while seats:
+            answered = waiting.until(engine.run(samples.instruct(seats, waiting.hear)))
+            verdicts += answered
+            seats = successors([v.row for v in answered if isinstance(v.outcome, Problem)], reserve)
+    _write(out, verdicts, generator, wanted.label)
+    picked = sum(row["picked"] for row in rows)
+    out.note(**_facts(verdicts, picked))
+
+
+def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
+    """Who takes the seats of `failed` samples; they leave `reserve` (ordered by `order`). Fewer than seats: a shortfall."""
+    chosen: list[Row] = []
+    open_seats = Counter(row["cluster"] for row in failed)
+    for row in list(reserve):
+        if open_seats[row["cluster"]] > 0:
+            open_seats[row["cluster"]] -= 1
+            chosen.append(row)
+            reserve.remove(row)
+    homeless = open_seats.total()
+    chosen += reserve[:homeless]
+    del reserve[:homeless]
+    return sorted(chosen, key=_by_order)
+
+
+class _Waiting:
+    """The stage's thread waits for the engine's, and says how far it is: `hear` is called there, reports are made here."""
+
+    def __init__(self, label: str, seats: int) -> None:
+        self._label, self._seats = label, seats
+        self._made, self._cost, self._spent = 0, 0.0, 0.0
+
+    def hear(self, verdict: Verdict) -> None:
+        self._made += isinstance(verdict.outcome, Instruction)
+        self._cost += verdict.cost_usd
+        self._spent += sum(a.cost_usd for a, new in zip(verdict.answers, verdict.bought, strict=True) if new)
+
+    def until(self, work: Future[T]) -> T:
+        while not wait([work], timeout=_REPORT_EVERY).done:
+            self._report()
+        self._report()
+        return work.result()
+
+    def _report(self) -> None:
+        note = f"${self._spent:.4f} spent, ${self._cost - self._spent:.4f} saved by reuse"
+        progress.report("instruct", self._label, self._made, self._seats, "instructions", note)
+
+
+def _by_order(row: Row) -> tuple[int, str]:
+    return row["order"], row["sample_id"]
+
+
+def _write(out: Output, verdicts: Sequence[Verdict], generator: GeneratorConfig, label: str) -> None:
+    made = [_record(v, v.outcome, generator) for v in verdicts if isinstance(v.outcome, Instruction)]
+    out.write_rows(sorted(made, key=lambda row: str(row["sample_id"])), INSTRUCTIONS, label)
+    for verdict in verdicts:
+        if isinstance(verdict.outcome, Problem):
+            row, problem = verdict.row, verdict.outcome
+            out.reject(
+                task=row["task"],
+                key=row["key"],
+                id=row["sample_id"],
+                reason=problem.reason,
+                detail=problem.detail,
+            )
+
+
+def _record(verdict: Verdict, instruction: Instruction, generator: GeneratorConfig) -> dict[str, Any]:
+    row = verdict.row
+    return {
+        **{name: row[name] for name in ("sample_id", "task", "key", "content")},
+        "kind": generator.prompts.get(row["task"], generator.prompt).kind,
+        "turns": [{"question": turn.question, "response": turn.response} for turn in instruction.turns],
+        "model": generator.model,
+        "request": instruction.request,
+        "input_tokens": sum(answer.input_tokens for answer in verdict.answers),
+        "output_tokens": sum(answer.output_tokens for answer in verdict.answers),
+        "cost_usd": verdict.cost_usd,
+    }
+
+
+def _facts(verdicts: Sequence[Verdict], picked: int) -> dict[str, Any]:
+    """Money and counts. `spent_usd` is this run's; `cost_usd` that of every answer used, whichever run bought it."""
+    answers = [(answer, new) for v in verdicts for answer, new in zip(v.answers, v.bought, strict=True)]
+    rejected = [v for v in verdicts if isinstance(v.outcome, Problem)]
+    return {
+        "requests": sum(new for _, new in answers),
+        "reused": sum(not new for _, new in answers),
+        "spent_usd": sum(answer.cost_usd for answer, new in answers if new),
+        "cost_usd": sum(answer.cost_usd for answer, _ in answers),
+        "saved_usd": sum(answer.cost_usd for answer, new in answers if not new),
+        "rejected_usd": sum(v.cost_usd for v in rejected),
+        "input_tokens": sum(answer.input_tokens for answer, _ in answers),
+        "output_tokens": sum(answer.output_tokens for answer, _ in answers),
+        "shortfall": picked - (len(verdicts) - len(rejected)),
+    }
