@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from presel.cli import demo, doctor, inspect, ledger, run, start
@@ -33,12 +32,8 @@ app.add_typer(demo.app, name="demo")
 def main() -> None:
     """Entry point of the `presel` command."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except PreselError as error:
-        code = explain_failure(error, as_json="--json" in sys.argv)
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except (KeyboardInterrupt, click.Abort):
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(explain_failure(error, as_json="--json" in sys.argv))
+    except KeyboardInterrupt:
+        sys.exit(130)

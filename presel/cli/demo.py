@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
 from presel.cli.console import complaints, screen, show
 from presel.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from presel.demo.setting import OnProgress, Setting
 
 app = typer.Typer(help="Run everything on an embedded pool, encoder, reference model and annotator.")
 
@@ -53,12 +56,10 @@ def demo(
             _stay_up(address)
 
 
-def _run(setting: object, as_json: bool) -> None:
+def _run(setting: Setting, as_json: bool) -> None:
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
-    from presel.demo.setting import Setting
 
-    assert isinstance(setting, Setting)
     started = time.monotonic()
     record = run_flow("refresh", setting.config)
     seconds, requests = time.monotonic() - started, setting.requests()
@@ -72,7 +73,7 @@ def _run(setting: object, as_json: bool) -> None:
 
 
 @contextmanager
-def _drawing() -> Iterator[object]:
+def _drawing() -> Iterator[OnProgress]:
     """A bar for the drawing of the pool, shown only if there is something to draw."""
     with Progress(console=complaints, transient=True, disable=not complaints.is_terminal) as bar:
         drawing = bar.add_task("drawing the pool", total=None, visible=False)

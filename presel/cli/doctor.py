@@ -111,7 +111,7 @@ def prices(settings: RefreshConfig) -> Finding:
     return Finding(
         "price",
         "ok",
-        f"{settings.generator.model}: ${price.input * 1e6:g} in, ${price.output * 1e6:g} out "
+        f"{settings.generator.model}: ${price.input_per_million:g} in, ${price.output_per_million:g} out "
         f"per million tokens; {limit}",
     )
 

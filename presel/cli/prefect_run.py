@@ -19,6 +19,8 @@ from presel.errors import EndpointUnavailable
 from presel.progress import listening
 
 if TYPE_CHECKING:
+    from prefect import Flow
+
     from presel.run_record import RunRecord
 
 _QUIET = {
@@ -47,7 +49,7 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> RunReco
     from presel import run_record
     from tasks.results import results_in
 
-    flow = {"plan": plan, "refresh": refresh}[name]
+    flow: Flow[[RefreshConfig], object] = {"plan": plan, "refresh": refresh}[name]  # type: ignore[assignment]
     with Live(complaints) as live, listening(live):
         flow.with_options(result_storage=results_in(config.store))(config)
     return run_record.latest(config.store, config.dataset.name)
