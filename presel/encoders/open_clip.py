@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from presel.encoders.recipe import Preprocess, Recipe, file_digest, no_hub
+from presel.encoders import hub
+from presel.encoders.recipe import Preprocess, Recipe, file_digest
 from presel.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
     settings: dict[str, Any] = dict(recipe.settings)
     try:
-        model = open_clip.create_model(recipe.model, load_weights=False, pretrained_text=False, **settings)
-        open_clip.load_checkpoint(model, recipe.weights, weights_only=True)
+        model = open_clip.create_model(
+            recipe.model, pretrained=recipe.weights, pretrained_text=False, weights_only=True, **settings
+        )
     except Exception as error:  # the library raises whatever its checkpoint conversions stumble over
         raise ModelError("the weights do not fit", where=f"open_clip:{recipe.model}", got=str(error)[:300]) from error
     tower: torch.nn.Module = model.visual
@@ -68,7 +70,7 @@ def _file(model: str, pretrained: str) -> str:
     raise ConfigError(
         "neither a pretrained tag nor a file" if pretrained else "no weights are named",
         where="encoder.name",
-        expected=f"open_clip:{model}/ and one of {', '.join(open_clip.list_pretrained_tags_by_model(model))}, or a file",
+        expected=f"open_clip:{model}/ and a file, or one of {', '.join(open_clip.list_pretrained_tags_by_model(model)[:6])}",
         got=pretrained or "nothing",
     )
 
@@ -76,7 +78,11 @@ def _file(model: str, pretrained: str) -> str:
 def _fetch(name: str, tag: dict[str, Any]) -> str:
     from open_clip.pretrained import download_pretrained
 
+    repository, _, file = str(tag.get("hf_hub", "")).rpartition("/")
+    if repository:
+        stems = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+        return hub.fetch(repository, stems, name)
     try:
         return str(download_pretrained(tag))
-    except Exception as error:  # urllib, requests, httpx and hub errors, by tag
-        raise no_hub(name, error) from error
+    except Exception as error:  # urllib and requests errors, by address
+        raise hub.unreachable(name, error) from error

@@ -66,18 +66,6 @@ def file_digest(path: str, named_by: str) -> str:
         ) from error
 
 
-def no_hub(name: str, error: Exception) -> ModelError:
-    """What to tell somebody whose machine cannot fetch weights."""
-    return ModelError(
-        "the encoder's weights cannot be fetched",
-        where=f"encoder.name: {name}",
-        expected="a model hub that answers, or weights in its cache",
-        got=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}",
-        fix="fetch the model's safetensors file on a machine with a network and name it in `encoder.weights`, "
-        "or use `encoder.name: builtin`, which needs no weights",
-    )
-
-
 def tensors(path: str) -> dict[str, Any]:
     """The state dict in a weights file. Raises ModelError for a file that is not one."""
     try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from presel.encoders.recipe import Preprocess, Recipe, Resize, file_digest, no_hub, tensors
+from presel.encoders import hub
+from presel.encoders.recipe import Preprocess, Recipe, Resize, file_digest, tensors
 from presel.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -22,13 +23,17 @@ def recipe(model: str, weights: str | None) -> Recipe:
 
     name = f"timm:{model}"
     if not timm.is_model(model.partition(".")[0]):
-        close = timm.list_models(f"*{model.partition('.')[0].rpartition('_')[2]}*")[:5]
         raise ConfigError(
-            "timm has no such model", where="encoder.name", expected=f"one of timm's, as {close}", got=name
+            "timm has no such model",
+            where="encoder.name",
+            expected="one of timm.list_models(), as vit_base_patch14_dinov2",
+            got=name,
         )
-    config = timm.get_pretrained_cfg(model)
-    if config is None:
-        raise ConfigError("timm has no such weights", where="encoder.name", expected="<model>.<tag>", got=name)
+    try:
+        config = timm.get_pretrained_cfg(model)
+    except RuntimeError as error:
+        known = ", ".join(timm.list_pretrained(f"{model.partition('.')[0]}.*"))
+        raise ConfigError("timm has no such weights", where="encoder.name", expected=known, got=name) from error
     preprocess, settings = _preprocess(model, config)
     path = weights or _fetch(name, config)
     return Recipe("timm", model, settings, path, file_digest(path, name), preprocess)
@@ -67,12 +72,7 @@ def _preprocess(model: str, config: Any) -> tuple[Preprocess, tuple[tuple[str, A
 
 
 def _fetch(name: str, config: Any) -> str:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
-
     if not config.hf_hub_id:
         raise ModelError("these weights are not on the model hub", where=name, fix="name a file in `encoder.weights`")
-    try:
-        return str(hf_hub_download(config.hf_hub_id, config.hf_hub_filename or "model.safetensors"))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        raise no_hub(name, error) from error
+    names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    return hub.fetch(config.hf_hub_id, names, name)
