@@ -21,8 +21,6 @@ class Money(NamedTuple):
     """Expected price of instructing every usable sample."""
     paid: float
     """What the dataset's answers cost when they were bought, whichever run bought them."""
-    this_run: float
-    """Spent by the run itself; the rest was reused."""
     expected: float
     """The plan's price for the selection, the reference set included."""
 
@@ -53,10 +51,6 @@ def money(record: RunRecord) -> Money:
     return Money(
         everything=each * usable,
         paid=reference + _cost(record.instructions),
-        this_run=sum(
-            float(table_store.facts(ref).get("spent_usd", 0.0))
-            for ref in (*record.reference_instructions, *record.instructions)
-        ),
         expected=reference + sum(row["price_usd"] or 0.0 for row in plan),
     )
 

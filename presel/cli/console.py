@@ -67,6 +67,8 @@ def _sum(rows: Sequence[Mapping[str, object]], name: str) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
+    if value == "":
+        return "(none)"
     if isinstance(value, float):
         return f"{value:.3f}"
     return str(value)

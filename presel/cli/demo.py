@@ -60,16 +60,14 @@ def _run(setting: Setting, as_json: bool) -> None:
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
 
-    started = time.monotonic()
-    record = run_flow("refresh", setting.config)
-    seconds, requests = time.monotonic() - started, setting.requests()
+    finished = run_flow("refresh", setting.config)
 
     def words() -> None:
-        show_run(record)
-        screen.print(f"\n{seconds:.0f} s; the annotator was asked {requests} times.")
-        screen.print(_WORDS, markup=False)
+        show_run(finished)
+        screen.print(f"\n{finished.seconds:.0f} s; the annotator was asked {setting.requests()} times.")
+        screen.print(_WORDS, markup=False, soft_wrap=True)
 
-    show({**run_result(record), "seconds": seconds, "requests": requests}, as_json, words)
+    show({**run_result(finished), "requests": setting.requests()}, as_json, words)
 
 
 @contextmanager

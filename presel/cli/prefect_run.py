@@ -10,18 +10,19 @@ import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig
 from presel.errors import EndpointUnavailable
+from presel.instruct.money import spending
 from presel.progress import listening
+from presel.run_record import RunRecord
+from presel.storage import open_store
 
 if TYPE_CHECKING:
     from prefect import Flow
-
-    from presel.run_record import RunRecord
 
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -33,16 +34,36 @@ _QUIET = {
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+# A private server lives for one run: nobody opens its UI, schedules on it, or waits for its automations. Saves 3 s of start.
+_PRIVATE_SERVER = {
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
 
 
 def quiet() -> None:
     """Prefect's settings for a command line, unless the user chose others. Call before prefect is imported."""
-    for name, value in _QUIET.items():
+    private = {} if "PREFECT_API_URL" in os.environ else _PRIVATE_SERVER
+    for name, value in {**_QUIET, **private}.items():
         os.environ.setdefault(name, value)
 
 
-def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> RunRecord:
-    """Run the flow to its end and return its latest record. Errors of stages come out as they are."""
+class Finished(NamedTuple):
+    """A flow that ran to its end: what it made, what it spent (US dollars), how long it took."""
+
+    record: RunRecord
+    spent_usd: float
+    seconds: float
+
+
+def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
+    """Run the flow to its end. Errors of stages come out as they are."""
     quiet()
     from flows.plan import plan
     from flows.refresh import refresh
@@ -50,9 +71,15 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> RunReco
     from tasks.results import results_in
 
     flow: Flow[[RefreshConfig], object] = {"plan": plan, "refresh": refresh}[name]  # type: ignore[assignment]
+    started, before = time.monotonic(), _spent(config)
     with Live(complaints) as live, listening(live):
         flow.with_options(result_storage=results_in(config.store))(config)
-    return run_record.latest(config.store, config.dataset.name)
+    record = run_record.latest(config.store, config.dataset.name)
+    return Finished(record, _spent(config) - before, time.monotonic() - started)
+
+
+def _spent(config: RefreshConfig) -> float:
+    return spending(open_store(config.store))["spent_usd"]
 
 
 def free_port() -> int:

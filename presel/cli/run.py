@@ -9,11 +9,10 @@ import typer
 from presel import summary
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
-from presel.cli.prefect_run import run_flow
+from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
 from presel.config_file import load
 from presel.errors import BudgetExceeded
-from presel.run_record import RunRecord
 from presel.storage import open_store
 
 COLUMNS = {
@@ -40,7 +39,7 @@ def plan(
     """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
     settings = load(config, overrides)
     try:
-        record = run_flow("plan", _allowed(settings, reference))
+        record = run_flow("plan", _allowed(settings, reference)).record
     except BudgetExceeded as error:
         raise BudgetExceeded(
             "the plan needs reference instructions that are not paid for yet",
@@ -68,28 +67,31 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """One refresh: choose, instruct, publish. What is done or paid for already is reused."""
-    record = run_flow("refresh", load(config, overrides))
-    show(run_result(record), as_json, lambda: show_run(record))
+    finished = run_flow("refresh", load(config, overrides))
+    show(run_result(finished), as_json, lambda: show_run(finished))
 
 
-def run_result(record: RunRecord) -> dict[str, object]:
+def run_result(finished: Finished) -> dict[str, object]:
     """What a refresh came to, for scripts."""
+    record = finished.record
     return {
         "tasks": summary.task_rows(record),
-        "money": summary.money(record)._asdict(),
+        "money": {**summary.money(record)._asdict(), "this_run": finished.spent_usd},
+        "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
         "report": summary.report_address(record),
     }
 
 
-def show_run(record: RunRecord) -> None:
+def show_run(finished: Finished) -> None:
     """What a refresh came to, for people."""
-    money = summary.money(record)
+    record, money = finished.record, summary.money(finished.record)
     table(summary.task_rows(record), COLUMNS, total=True)
     screen.print()
     screen.print(
         f"Instructing every usable image would have cost about {dollars(money.everything)}; this dataset cost "
-        f"{dollars(money.paid)}, of which this run paid {dollars(money.this_run)}.",
+        f"{dollars(money.paid)}, of which this run paid {dollars(finished.spent_usd)}.",
+        soft_wrap=True,
     )
     if record.dataset:
         screen.print(f"Dataset  {record.dataset.uri} ({record.dataset.records} records)", markup=False, soft_wrap=True)
