@@ -73,11 +73,11 @@ def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: 
 def _refused(key: str, task: str, entry: Entry) -> tuple[Reason, str] | None:
     if _text(key) != key:
         return Reason.UNREADABLE, "its name is not valid UTF-8"
+    if not task:
+        return Reason.NO_TASK, "it lies in no folder"
     by_name = not_an_image_by_name(key)
     if by_name:
         return Reason.NOT_AN_IMAGE, by_name
-    if not task:
-        return Reason.NO_TASK, "it lies in no folder"
     if entry.archived:
         return Reason.ARCHIVED, "restore it, then refresh"
     if entry.size == 0:

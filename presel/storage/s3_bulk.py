@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from presel.errors import AccessDenied, NotFound, ObjectChanged, StorageError, StorageUnavailable
-from presel.storage.s3_client import Identity, client, session
+from presel.storage.s3_client import Identity, attempts, client, session
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as BulkStore
@@ -70,7 +70,7 @@ def bulk_store(identity: Identity, bucket: str) -> BulkStore:
         skip_signature=credentials is None,
         client_options={"allow_http": True, "timeout": "120s", "connect_timeout": "10s"},
         retry_config={
-            "max_retries": 8,
+            "max_retries": attempts(identity) - 1,
             "retry_timeout": timedelta(minutes=3),
             "backoff": {"base": 2, "init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15)},
         },

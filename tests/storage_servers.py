@@ -1,0 +1,54 @@
+"""Stores to run the same assertions on: a local folder, and an S3 server in this process, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """An S3 endpoint; while it runs, the environment points at it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        with environment(AWS_ENDPOINT_URL=f"http://{host}:{port}", **_CREDENTIALS):
+            yield os.environ["AWS_ENDPOINT_URL"]
+    finally:
+        server.stop()
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def new_bucket() -> str:
+    """The address of an empty bucket on the running server."""
+    from presel.storage.s3 import client
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    client().create_bucket(Bucket=name)
+    return f"s3://{name}/below/a prefix"
+
+
+def address(kind: str, folder: Path) -> str:
+    """An empty root of that kind: `folder` or `s3`."""
+    return str(folder / "root") if kind == "folder" else new_bucket()
