@@ -1,0 +1,68 @@
+"""prefect.yaml against a real server: what it names exists, its parameters are valid, deploying twice is deploying once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from presel.config import RefreshConfig
+
+ROOT = Path(__file__).parents[2]
+DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+
+
+def prefect(*arguments: str) -> str:
+    from prefect.settings import PREFECT_API_URL
+
+    environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value(), "PREFECT_CLI_COLORS": "false"}
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+def test_a_deployment_names_a_flow_that_exists_and_parameters_that_it_takes(deployment):
+    import importlib
+
+    module, _, name = deployment["entrypoint"].rpartition(".")
+    flow = getattr(importlib.import_module(module), name)
+    assert flow.name == deployment["name"]
+    assert RefreshConfig.model_validate(deployment["parameters"]["config"])
+    assert deployment["concurrency_limit"]["limit"] == 1
+
+
+def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
+    from prefect.client.orchestration import get_client
+
+    from deployments.provision import provision
+
+    for _ in range(2):
+        provision(str(tmp_path))
+        prefect("deploy", "--all")
+    with get_client(sync_client=True) as client:
+        found = {deployment.name: deployment for deployment in client.read_deployments()}
+    assert set(found) == {"refresh", "plan"}
+    assert [schedule.schedule.cron for schedule in found["refresh"].schedules] == ["0 3 * * *"]
+    assert found["refresh"].global_concurrency_limit.limit == 1
+    assert found["refresh"].parameter_openapi_schema["properties"]["config"]
+
+
+def test_the_server_refuses_a_wrong_configuration_before_anything_starts(tmp_path):
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    from deployments.provision import provision
+
+    provision(str(tmp_path))
+    prefect("deploy", "--name", "refresh")
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("refresh/refresh")
+        wrong = {"config": {**deployment.parameters["config"], "budget": {"share": 1.5}}}
+        with pytest.raises(PrefectHTTPStatusError, match="409|422"):
+            client.create_flow_run_from_deployment(deployment.id, parameters=wrong)
