@@ -16,11 +16,13 @@ import asyncio
 import base64
 import logging
 import math
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 from presel.config import GeneratorConfig
@@ -58,7 +60,11 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="presel-instruct", daemon=True)
         self._thread.start()
-        self.run(self._open()).result()
+        try:
+            self.run(self._open()).result()
+        except BaseException:
+            self._end()
+            raise
 
     # --- for threads -----------------------------------------------------------------------------------------------
 
@@ -79,6 +85,9 @@ class Engine:
         """Wait for what is under way, settle every lease, end the thread."""
         self.stop(EndpointUnavailable("the run was ended", where=self.generator.base_url))
         self.run(self._drain()).result()
+        self._end()
+
+    def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._pool.shutdown()
@@ -199,6 +208,30 @@ def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
 
 
 def drain(why: Exception) -> None:
-    """Stop every engine of this process: what is under way is kept, what waits fails with `why`. For SIGTERM."""
+    """Stop every engine of this process: what is under way is kept, what waits fails with `why`."""
     for engine, _ in list(_engines.values()):
         engine.stop(why)
+
+
+@contextmanager
+def draining_on_sigterm() -> Iterator[None]:
+    """SIGTERM lets what is under way finish and be kept; only then does it do what it did before.
+
+    Signals are heard by the main thread alone: elsewhere this does nothing, and whoever owns the main thread wraps it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = []
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        drain(EndpointUnavailable("stopped by SIGTERM", fix="run again: every answer so far is kept"))
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if heard:
+            signal.raise_signal(signal.SIGTERM)

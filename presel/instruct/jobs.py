@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from presel.instruct.ledger import Answer
 from presel.instruct.money import Lease
@@ -76,6 +77,7 @@ class Desk:
         self.lost_usd = 0.0
         self._accounts: dict[int, Account] = {}
         self._settle = settle
+        self._away: dict[Job, asyncio.TimerHandle] = {}
         self._change = asyncio.Event()
 
     def add(self, request: Request, picture: str, urgent: bool) -> Job:
@@ -92,6 +94,15 @@ class Desk:
         if self._may_go_on(job):
             self.ready.insert(0 if front else len(self.ready), job)
             self.changed()
+
+    def later(self, job: Job, seconds: float, then: Callable[..., None], *args: Any) -> None:
+        """Put a job away for a while; `then(job, *args)` brings it back."""
+
+        def back() -> None:
+            del self._away[job]
+            then(job, *args)
+
+        self._away[job] = asyncio.get_running_loop().call_later(seconds, back)
 
     def open(self, lease: Lease) -> None:
         self._accounts[lease.number] = Account(lease, set(lease.amounts))
@@ -125,9 +136,11 @@ class Desk:
     def stop(self, why: Exception) -> None:
         """Send nothing more. What is under way ends by itself; what waits fails with the first reason given."""
         self.stopped = self.stopped or why
-        waiting = [*self.queue, *self.ready]
-        self.queue.clear()
-        self.ready.clear()
+        for timer in self._away.values():
+            timer.cancel()
+        waiting = [*self.queue, *self.ready, *self._away]
+        for place in (self.queue, self.ready, self._away):
+            place.clear()
         for job in waiting:
             self.fail(job, self.stopped)
 

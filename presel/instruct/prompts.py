@@ -11,6 +11,7 @@ typing mistake must not become 600,000 prompts with a hole in them.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateError
@@ -84,8 +85,12 @@ SCHEMA: dict[str, Any] = {
 _environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 
 
+@lru_cache(maxsize=1024)
 def render(prompt: PromptConfig, task: str) -> tuple[str, str]:
-    """The system and the user message for images of one task. Raises ConfigError for a template that does not render."""
+    """The system and the user message for images of one task, compiled once a task.
+
+    Raises ConfigError for a template that does not render.
+    """
     kind = KINDS[prompt.kind]
     if prompt.kind == "custom" and not prompt.template:
         raise ConfigError(

@@ -174,12 +174,12 @@ class Sending:
             self._put_aside(job, outcome)
             return
         again = self._desk.is_ready if job.lease else self._desk.needs_money
-        asyncio.get_running_loop().call_later(backoff(job.tries), again, job)
+        self._desk.later(job, backoff(job.tries), again)
 
     def _put_aside(self, job: Job, outcome: Failed) -> None:
         if job.put_aside_at is None:
             job.put_aside_at = self.done.answers
-            asyncio.get_running_loop().call_later(backoff(job.tries), self._desk.needs_money, job, False)
+            self._desk.later(job, backoff(job.tries), self._desk.needs_money, False)
         elif self.done.answers > job.put_aside_at:
             self._desk.fail(job, Unanswerable(outcome.reason, f"{job.tries} tries: {outcome.message}"))
         else:

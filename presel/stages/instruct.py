@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from presel import progress, table_store
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.dialogue import Instruction
-from presel.instruct.engine import shared
+from presel.instruct.engine import draining_on_sigterm, shared
 from presel.instruct.parsing import Problem
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.stage import stage
@@ -45,7 +45,7 @@ def instruct(
     reserve = [row for row in rows if not row["picked"]]
     seats = [row for row in rows if row["picked"]]
     verdicts: list[Verdict] = []
-    with shared(wanted.store, generator) as engine:
+    with draining_on_sigterm(), shared(wanted.store, generator) as engine:
         samples = Samples(engine, source, generator, images)
         waiting = _Waiting(wanted.label, len(seats))
         while seats:

@@ -62,7 +62,7 @@ class Endpoint:
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client's connection until it closes."""
-        with suppress(ConnectionError):
+        with suppress(ConnectionError, asyncio.CancelledError):  # cancelled when the server stops
             while (incoming := await receive(reader)) is not None:
                 self._at_once += 1
                 self.counts.most_at_once = max(self.counts.most_at_once, self._at_once)

@@ -1,0 +1,210 @@
+"""The eleven ways to pay twice, and the reverse: a stale answer after any input of the key has changed.
+
+Payments are counted where they are made: at the endpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from presel import table_store
+from presel.config import PromptConfig
+from presel.demo.endpoint import looks, serve
+from presel.errors import StorageUnavailable
+from presel.instruct import sending
+from presel.instruct.ledger import Ledger
+from presel.storage import open_store
+from presel.storage.folder import FolderStore
+from tests.instruct.pools import Pool, generator, reasons, rows
+
+
+def test_a_crash_between_answer_and_durable_write_costs_at_most_the_requests_in_flight(pool: Pool) -> None:
+    script = Path(__file__).with_name("run_stage.py")
+    with serve(looks, latency=0.03) as endpoint:
+        command = [sys.executable, str(script), str(pool.root), endpoint.url, "12", "--die-at-answer", "5"]
+        died = subprocess.run(command, env={**os.environ}, check=False, timeout=60)
+        assert died.returncode == -9
+        before = endpoint.counts.billed
+        kept = len(list(Ledger(open_store(pool.store)).all_keys()))
+        finished = pool.instruct(generator(endpoint.url, concurrency=4), picked=12)
+    assert kept < 12
+    assert before - kept <= 4
+    assert endpoint.counts.billed <= 12 + 4
+    assert finished.rows == 12
+
+
+def test_a_client_time_out_is_tried_again_by_us_alone_and_counted_as_spent(pool: Pool) -> None:
+    with serve(looks, faults={"hang": 0.3}, seed=1) as endpoint:
+        ref = pool.instruct(generator(endpoint.url, timeout=0.3), picked=6)
+    hung = endpoint.counts.faults["hang"]
+    spent = json.loads(Path(pool.store, "ledger/leases/00000000-settled.json").read_text())
+    assert hung > 0
+    assert ref.rows == 6
+    assert endpoint.counts.total == 6 + hung  # the SDK sent nothing by itself
+    assert spent["lost"] > 0
+
+
+def test_invalid_json_is_mended_here_and_not_asked_again(pool: Pool) -> None:
+    with serve(looks, faults={"fenced": 1.0}) as endpoint:
+        ref = pool.instruct(generator(endpoint.url), picked=12)
+    assert (ref.rows, ref.rejects, endpoint.counts.total) == (12, 0, 12)
+
+
+def test_a_cut_answer_is_asked_again_once_with_more_room(pool: Pool) -> None:
+    with serve(looks, faults={"length": 1.0}) as endpoint:
+        ref = pool.instruct(generator(endpoint.url), picked=12)
+        limits = {answer.request["parameters"]["max_tokens"] for answer in Ledger(open_store(pool.store)).answers()}
+    assert (ref.rows, endpoint.counts.total) == (12, 24)
+    assert limits == {800, 1600}
+
+
+def test_an_answer_that_is_cut_again_with_more_room_is_given_up(pool: Pool) -> None:
+    with serve(looks, faults={"length": 1.0}) as endpoint:
+        ref = pool.instruct(generator(endpoint.url, max_output_tokens=400), picked=3, images=3)
+    assert reasons(ref) == ["length"] * 3
+    assert endpoint.counts.total == 6
+
+
+def test_the_order_of_rows_and_the_rest_of_the_pool_are_not_in_the_key(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        pool.instruct(generator(endpoint.url), picked=5, images=5)
+        pool.content.reverse()
+        for i, content in enumerate(pool.content):  # the same images under other names
+            assert content
+            pool.file(i).with_suffix(".tmp").write_bytes(pool.file(11 - i).read_bytes())
+        for i in range(12):
+            pool.file(i).with_suffix(".tmp").replace(pool.file(i))
+        ref = pool.instruct(generator(endpoint.url), picked=12)
+    assert ref.rows == 12
+    assert endpoint.counts.total == 12
+
+
+def test_the_key_holds_no_time_and_no_reencoded_bytes(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        pool.instruct(generator(endpoint.url), picked=2)
+        answers = list(Ledger(open_store(pool.store)).answers())
+    for answer in answers:
+        text = json.dumps(answer.request)
+        assert "base64" not in text
+        assert len(text) < 3000
+        assert set(answer.request) == {"content", "picture", "messages", "schema", "model", "parameters", "base_url"}
+
+
+def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from presel.instruct import dialogue, parsing
+
+    with serve(looks) as endpoint:
+        settings = generator(endpoint.url)
+        before = pool.instruct(settings, picked=6)
+
+        def improved(answer, turns):  # type: ignore[no-untyped-def]
+            found = parsing.read(answer, turns)
+            return tuple(parsing.Turn(turn.question.upper(), turn.response) for turn in found)
+
+        monkeypatch.setattr(dialogue, "read", improved)
+        pool.forget_tables()
+        after = pool.instruct(settings, picked=6)
+    assert endpoint.counts.total == 6
+    assert after.digest != before.digest
+    assert all(row["turns"][0]["question"].isupper() for row in rows(after))
+
+
+def test_two_workers_on_one_image_buy_it_once(pool: Pool) -> None:
+    script = str(Path(__file__).with_name("run_stage.py"))
+    with serve(looks, latency=0.05) as endpoint:
+        command = [sys.executable, script, str(pool.root), endpoint.url, "12", "--label"]
+        workers = [subprocess.Popen([*command, name]) for name in ("a", "b", "c")]
+        assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    assert endpoint.counts.total == 12
+
+
+def test_two_threads_on_one_image_buy_it_once(pool: Pool) -> None:
+    with serve(looks, latency=0.05) as endpoint, ThreadPoolExecutor(4) as threads:
+        settings = generator(endpoint.url)
+        refs = list(threads.map(lambda picked: pool.instruct(settings, picked), (12, 11, 10, 9)))
+    assert [ref.rows for ref in refs] == [12, 11, 10, 9]
+    assert endpoint.counts.total == 12
+
+
+def test_a_new_run_and_a_refresh_pay_only_for_what_is_new(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        settings = generator(endpoint.url)
+        first = pool.instruct(settings, picked=6)
+        again = pool.instruct(settings, picked=6)
+        assert (again, endpoint.counts.total) == (first, 6)
+        more = pool.instruct(settings, picked=7)
+    facts = table_store.facts(more)
+    assert endpoint.counts.total == 7
+    assert (facts["requests"], facts["reused"]) == (1, 6)
+    assert facts["spent_usd"] < facts["cost_usd"]
+
+
+def test_a_store_that_fails_for_a_moment_does_not_cost_an_answer(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([True, True, False, True])
+    create = FolderStore.create
+
+    def moody(self: FolderStore, path: str, data: bytes) -> None:
+        if path.startswith("ledger/answers") and next(failures, False):
+            raise StorageUnavailable("slow down")
+        create(self, path, data)
+
+    monkeypatch.setattr(FolderStore, "create", moody)
+    monkeypatch.setattr(sending, "backoff", lambda _attempt: 0.01)
+    with serve(looks) as endpoint:
+        ref = pool.instruct(generator(endpoint.url), picked=6)
+    assert (ref.rows, endpoint.counts.total) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "another"},
+        {"temperature": 0.9},
+        {"seed": 1},
+        {"max_output_tokens": 801},
+        {"image_side": 512},
+        {"image_detail": "high"},
+        {"prompt": PromptConfig(system="Be brief.")},
+        {"prompt": PromptConfig(kind="reasoning")},
+        {"prompt": PromptConfig(language="Deutsch")},
+        {"prompt": PromptConfig(turns=2)},
+        {"prompts": {"shapes": PromptConfig(template="Count the shapes.")}},
+    ],
+    ids=str,
+)
+def test_no_stale_answer_after_a_change_of(changed: dict[str, object], pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        pool.instruct(generator(endpoint.url), picked=2)
+        pool.instruct(generator(endpoint.url, **changed), picked=2)
+    assert endpoint.counts.total == 4
+
+
+def test_no_stale_answer_from_another_endpoint(pool: Pool) -> None:
+    with serve(looks) as one, serve(looks) as other:
+        pool.instruct(generator(one.url), picked=2)
+        pool.instruct(generator(other.url), picked=2)
+    assert (one.counts.total, other.counts.total) == (2, 2)
+
+
+def test_what_only_changes_how_to_ask_asks_nothing_again(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        pool.instruct(generator(endpoint.url), picked=4)
+        pool.forget_tables()
+        pool.instruct(generator(endpoint.url, timeout=33.0, concurrency=2, max_cost="unlimited", attempts=2), picked=4)
+    assert endpoint.counts.total == 4
+
+
+def test_other_bytes_under_an_old_name_are_another_image(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        pool.instruct(generator(endpoint.url), picked=2)
+        changed = Pool(pool.root / "other", images=2)
+        changed.file(0).write_bytes(pool.file(7).read_bytes())
+        ref = changed.instruct(generator(endpoint.url), picked=1, images=1)
+    assert reasons(ref) == ["changed"]
