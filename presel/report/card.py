@@ -58,7 +58,7 @@ def size_category(records: int) -> str:
 
 def plain(text: object) -> str:
     """Hostile text as one Markdown line, in which nothing is markup and a table cell ends where it should."""
-    line = " ".join(str(text).split())
+    line = " ".join(str(text).split()) or "(none)"
     return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
 
 

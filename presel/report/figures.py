@@ -70,6 +70,7 @@ class Totals:
     """The sums over all tasks that a headline needs."""
 
     tasks: int
+    """Those with a usable image."""
     images: int
     usable: int
     reference: int
@@ -92,7 +93,7 @@ class Totals:
 def totals(lines: Sequence[TaskLine], rejects: Sequence[Row]) -> Totals:
     """`rejects` are counted apart: some belong to no task of the plan."""
     return Totals(
-        tasks=len(lines),
+        tasks=sum(line.usable > 0 for line in lines),
         images=sum(line.images for line in lines),
         usable=sum(line.usable for line in lines),
         reference=sum(line.reference for line in lines),

@@ -91,9 +91,9 @@ class _Maker:
         rng = np.random.default_rng([self.seed, ordinal])
         clusters = max(1, per_task // 25)
         centre = rng.normal(size=DIMENSIONS) * 1.2
-        spread = centre + rng.normal(size=(clusters, DIMENSIONS)) * 0.7
+        spread = centre + rng.normal(size=(clusters, DIMENSIONS)) * 0.5
         label = rng.integers(0, clusters, per_task)
-        vector = spread[label] + rng.normal(size=(per_task, DIMENSIONS)) * 0.3
+        vector = spread[label] + rng.normal(size=(per_task, DIMENSIONS)) * 0.45
         vector /= np.linalg.norm(vector, axis=1, keepdims=True)
         rows = []
         for i in range(per_task):
@@ -102,8 +102,10 @@ class _Maker:
             rows.append({"sample_id": sample_id(task, content), "task": task, "key": key, "content": content})
             rows[-1].update(cluster=int(label[i]), vector=vector[i], position=i, width=120, height=90)
         rows.sort(key=lambda row: row["sample_id"])
-        reference = rows[: max(1, per_task // 20)]
-        ranked = sorted(rows[len(reference) :], key=lambda row: row["key"] != HOSTILE_KEY)
+        plain = [row for row in rows if row["key"] != HOSTILE_KEY]
+        hostile = [row for row in rows if row["key"] == HOSTILE_KEY]
+        size = max(1, per_task // 20)
+        reference, ranked = plain[:size], [*plain[size : size + 2], *hostile, *plain[size + 2 :]]
         quota = 4 + 2 * ordinal
         for order, row in enumerate(ranked):
             row.update(order=order, rank=order // clusters, centrality=float(0.95 - 0.4 * order / per_task))

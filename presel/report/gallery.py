@@ -1,0 +1,59 @@
+"""Which samples a page shows: few, chosen by rule, so that a gallery cannot be prettier than the selection.
+
+Of each task's picks those at even steps through the order in which they were picked, first and last included.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+PER_TASK = 12
+ALTOGETHER = 168
+"""At 10 kB a thumbnail and a third more in base64, 2.2 MB of a page of 3."""
+
+
+def picks_to_show(
+    records: Sequence[Row], order: Mapping[str, int], per_task: int = PER_TASK, altogether: int = ALTOGETHER
+) -> dict[str, list[Row]]:
+    """Task to some of its selected records, by order. `order` maps sample id to the pick's place in its task."""
+    by_task: dict[str, list[Row]] = defaultdict(list)
+    for record in records:
+        if record["origin"] == "selected":
+            by_task[record["task"]].append(record)
+    room = max(1, min(per_task, altogether // max(1, len(by_task))))
+    shown = {
+        task: _spread(sorted(by_task[task], key=lambda row: (order[row["sample_id"]], row["sample_id"])), room)
+        for task in sorted(by_task)
+    }
+    return dict(list(shown.items())[:altogether])
+
+
+def relevance_extremes(records: Sequence[Row], count: int = 6) -> tuple[list[Row], list[Row]]:
+    """Scored reference samples with the lowest and with the highest IRS, at most one per task on either side at first.
+
+    Returns two lists of at most `count`, lowest first and highest first, that share no sample.
+    """
+    scored = sorted((row for row in records if row["irs"] is not None), key=lambda row: (row["irs"], row["sample_id"]))
+    count = min(count, len(scored) // 2)
+    return _varied(scored, count), _varied(scored[::-1], count)
+
+
+def _varied(rows: Sequence[Row], count: int) -> list[Row]:
+    """The first of each task, then the rest, all from the first half: the other half belongs to the other end."""
+    half = rows[: len(rows) // 2]
+    best: dict[str, Row] = {}
+    for row in half:
+        best.setdefault(row["task"], row)
+    rest = [row for row in half if best[row["task"]] is not row]
+    return [*best.values(), *rest][:count]
+
+
+def _spread(rows: Sequence[Row], count: int) -> list[Row]:
+    if len(rows) <= count:
+        return list(rows)
+    if count == 1:
+        return [rows[0]]
+    return [rows[round(i * (len(rows) - 1) / (count - 1))] for i in range(count)]

@@ -1,0 +1,244 @@
+"""One self-contained HTML page about a dataset version.
+
+It opens from a disk, years later, without the store: every picture inlined, no request, no library. What it shows was written
+by strangers (keys) and by models (answers), so nothing reaches the page unescaped: the templates escape by default,
+plots are built from escaping `Markup`, and a content security policy allows exactly one script, by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+from math import fsum
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from presel.report.axes import axis
+from presel.report.contents import Contents, Map, Row
+from presel.report.figures import TaskLine, dollars, task_lines, totals
+from presel.report.gallery import PER_TASK, picks_to_show, relevance_extremes
+from presel.report.palette import colours
+from presel.report.plots import curve_svg, interval_svg, map_svg
+
+HEADINGS = (
+    ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"),
+    ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Cost", "n"),
+)  # fmt: skip
+_COVERAGE_LINES = (("random", "other"), ("planned", "strong"))
+_WEIGHT_ROWS = 40
+_EXAMPLES = 3
+
+
+def build_report(contents: Contents) -> bytes:
+    """The page as UTF-8. The same contents give the same bytes."""
+    style, script = _packaged("page.css"), _packaged("page.js")
+    page = (
+        _templates()
+        .get_template("page.html.j2")
+        .render(
+            name=contents.name,
+            version=contents.version,
+            date=contents.date,
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            changes=contents.changes,
+            **_figures(contents),
+            **_samples(contents),
+            rejects=_rejects(contents.rejects),
+            fit=_fit(contents.fit),
+            coverage=_coverage(contents),
+            settings=yaml.safe_dump(dict(contents.config), sort_keys=True, allow_unicode=True),
+            digests=contents.digests,
+            libraries=contents.libraries,
+        )
+    )
+    return page.encode()
+
+
+def _figures(contents: Contents) -> dict[str, Any]:
+    lines = task_lines(contents.plan, contents.records, contents.rejects)
+    sums = totals(lines, contents.rejects)
+    records = contents.changes["records"]
+    whole = max(sums.all_usd, sums.spent_usd) or 1.0
+    heaviest = max((line.weight for line in lines), default=0.0) or 1.0
+    temperature = contents.config["weights"]["temperature"] or 1 / math.sqrt(max(1, len(lines)))
+    tasks = [dot.task for dot in contents.map.dots] if contents.map else []
+    palette = colours([*tasks, *(line.task for line in lines)])
+    shown, hidden = _ends(sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task)))
+    return {
+        "lines": lines,
+        "sums": sums,
+        "headings": HEADINGS,
+        "colours": palette,
+        "money": {
+            "new": round(100 * records["spent_usd"] / whole, 2),
+            "reused": round(100 * records["saved_by_reuse_usd"] / whole, 2),
+            "rest_usd": max(0.0, sums.all_usd - sums.spent_usd),
+        },
+        "weight_bars": {line.task: round(100 * line.weight / heaviest, 2) for line in lines},
+        "temperature": temperature,
+        "factor": math.exp(min(0.2 / temperature, 700.0)),
+        "weights_hidden": hidden,
+        **_weights(shown, contents.records),
+        "map": _map(contents.map, palette) if contents.map else None,
+        "drifts": _drifts(contents.changes["weights"]["tasks"]),
+    }
+
+
+def _weights(lines: Sequence[TaskLine], records: Sequence[Row]) -> dict[str, Any]:
+    losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for row in records:
+        if row["irs"] is not None:
+            losses[row["task"]].append((row["loss_with_question"], row["loss_without_question"]))
+    bounds = [value for line in lines for value in (line.irs, line.irs_low, line.irs_high) if value is not None]
+    scale = axis(bounds)
+    rows = []
+    for line in lines:
+        said = "not scored" if line.irs is None else f"IRS {line.irs:.2f}"
+        if line.irs_low is not None and line.irs_high is not None:
+            said += f", interval {line.irs_low:.2f} to {line.irs_high:.2f}"
+        track = interval_svg(line.irs, line.irs_low, line.irs_high, scale, f"{line.task}: {said}")
+        pairs = losses[line.task]
+        means = (fsum(p[0] for p in pairs) / len(pairs), fsum(p[1] for p in pairs) / len(pairs)) if pairs else None
+        rows.append({"line": line, "track": track, "losses": means})
+    return {"weight_rows": rows, "irs_axis": scale}
+
+
+def _map(found: Map, palette: dict[str, str]) -> dict[str, Any]:
+    shown = {task: palette[task] for task in sorted({dot.task for dot in found.dots})}
+    instructed = sum(dot.kind != "pool" for dot in found.dots)
+    label = f"Map of {len(found.dots)} samples of {len(shown)} tasks; {instructed} of them instructed"
+    return {
+        "svg": map_svg(found.dots, shown, label),
+        "colours": shown,
+        "shown": len(found.dots),
+        "of": found.of,
+        "kept": found.kept,
+        "instructed": instructed,
+    }
+
+
+def _samples(contents: Contents) -> dict[str, Any]:
+    order = {row["sample_id"]: row["order"] for row in contents.selection}
+    gallery = picks_to_show(contents.records, order)
+    low, high = relevance_extremes(contents.records)
+    every = [*low, *high, *(row for picks in gallery.values() for row in picks)]
+    return {
+        "gallery": gallery,
+        "per_task": max((len(picks) for picks in gallery.values()), default=PER_TASK),
+        "counts": Counter(row["task"] for row in contents.records if row["origin"] == "selected"),
+        "extremes": [("Lowest: the question matters", low), ("Highest: it does not help", high)] if low else [],
+        "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in every},
+    }
+
+
+def data_uri(jpeg: bytes | None) -> str | None:
+    """A picture as an address that needs no request."""
+    return None if jpeg is None else f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def named(task: str) -> str:
+    """A task's name; objects at the root of a source, or none at all, belong to no task."""
+    return task if task.strip() else "(no task)"
+
+
+def _rejects(rejects: Sequence[Row]) -> list[dict[str, Any]]:
+    """A row per stage and reason, most frequent first, each with a few examples."""
+    grouped: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rejects:
+        grouped[row["stage"], row["reason"]].append(row)
+    ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
+    most = len(ordered[0][1]) if ordered else 1
+    return [
+        {
+            "stage": stage,
+            "reason": reason.replace("_", " "),
+            "count": len(rows),
+            "bar": round(100 * len(rows) / most, 2),
+            "examples": rows[:_EXAMPLES],
+        }
+        for (stage, reason), rows in ordered
+    ]
+
+
+def _fit(steps: Sequence[Row]) -> dict[str, Any] | None:
+    points = [
+        (float(row["step"]), row["loss"]) for row in steps if row["loss"] is not None and math.isfinite(row["loss"])
+    ]
+    if len(points) < 2:
+        return None
+    losses = [loss for _, loss in points]
+    tenth = max(1, len(points) // 10)
+    smooth = [
+        (step, fsum(losses[max(0, i - tenth) : i + tenth + 1]) / len(losses[max(0, i - tenth) : i + tenth + 1]))
+        for i, (step, _) in enumerate(points)
+    ]
+    x, y = axis([step for step, _ in points]), axis(losses, zero=True)
+    first, last = fsum(losses[:tenth]) / tenth, fsum(losses[-tenth:]) / tenth
+    label = f"Training loss over {len(points)} steps, from {first:.2f} to {last:.2f}"
+    svg = curve_svg([("thin", points), ("strong", smooth)], x, y, label)
+    return {"svg": svg, "x": x, "y": y, "steps": len(points), "first": first, "last": last}
+
+
+def _coverage(contents: Contents) -> dict[str, Any] | None:
+    found = contents.coverage
+    if found is None:
+        return None
+    percents = {name: [100 * share for share in getattr(found, name)] for name in ("planned", "random")}
+    x, y = axis(found.records), axis([*percents["planned"], *percents["random"]])
+    lines = [(kind, list(zip(found.records, percents[name], strict=True))) for name, kind in _COVERAGE_LINES]
+    planned, random = (percents[name][-1] for name in ("planned", "random"))
+    label = f"Share of the pool covered: {planned:.0f} % by the plan, {random:.0f} % by a random choice of as many"
+    spent = fsum(row["cost_usd"] or 0.0 for row in contents.records)
+    return {
+        "svg": curve_svg(lines, x, y, label),
+        "x": x,
+        "y": y,
+        "start": percents["planned"][0],
+        "planned": planned,
+        "random": random,
+        "price": spent / max(1, len(contents.records)),
+    }
+
+
+def _ends(lines: Sequence[TaskLine]) -> tuple[list[TaskLine], int]:
+    """All of them, or the first and the last ones, and how many that leaves out."""
+    if len(lines) <= _WEIGHT_ROWS:
+        return list(lines), 0
+    half = _WEIGHT_ROWS // 2
+    return [*lines[:half], *lines[-half:]], len(lines) - _WEIGHT_ROWS
+
+
+def _drifts(tasks: Mapping[str, Mapping[str, float | None]]) -> list[dict[str, Any]]:
+    """The tasks whose weight moved most."""
+    moves = {task: (both["after"] or 0.0) - (both["before"] or 0.0) for task, both in tasks.items()}
+    most = sorted((task for task in moves if moves[task]), key=lambda task: (-abs(moves[task]), task))[:12]
+    return [{"task": task, **tasks[task], "change": moves[task]} for task in most]
+
+
+def _packaged(name: str) -> str:
+    return (resources.files("presel.report") / "templates" / name).read_text("utf-8")
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("presel.report"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number="{:,}".format, percent=lambda share: f"{100 * share:.1f} %", named=named, dollars=dollars
+    )
+    return environment

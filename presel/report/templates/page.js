@@ -1,0 +1,56 @@
+"use strict";
+(() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const root = document.documentElement;
+
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+
+  const value = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
+  const number = (text) => Number(text.replace(/[^0-9.eE+-]/g, ""));
+  for (const table of all("table.sortable")) {
+    all("thead th", table).forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
+      const numeric = heading.classList.contains("n");
+      const first = numeric ? "descending" : "ascending";
+      const order = heading.getAttribute("aria-sort") === first ? (numeric ? "ascending" : "descending") : first;
+      all("thead th", table).forEach((other) => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", order);
+      const sign = order === "ascending" ? 1 : -1;
+      const compare = (a, b) => numeric ? number(value(a, column)) - number(value(b, column)) : value(a, column).localeCompare(value(b, column));
+      table.tBodies[0].append(...[...table.tBodies[0].rows].sort((a, b) => sign * compare(a, b)));
+    }));
+  }
+
+  const map = document.querySelector("svg.map");
+  for (const button of all("#map .tasks button")) {
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", button.getAttribute("aria-pressed") !== "true");
+      const chosen = new Set(all("#map .tasks [aria-pressed=true]").map((other) => other.dataset.t));
+      map.classList.toggle("dimmed", chosen.size > 0);
+      for (const dot of all("circle", map)) dot.classList.toggle("on", chosen.has(dot.dataset.t));
+    });
+  }
+
+  for (const chip of all("#gallery .chips button")) {
+    chip.addEventListener("click", () => {
+      all("#gallery .chips button").forEach((other) => other.setAttribute("aria-pressed", other === chip));
+      all("#gallery .task").forEach((task) => { task.hidden = chip.dataset.t !== "" && task.dataset.t !== chip.dataset.t; });
+    });
+  }
+
+  const box = document.getElementById("box");
+  for (const thumb of all(".thumb")) {
+    thumb.addEventListener("click", () => {
+      const words = thumb.parentElement.querySelector(".more").cloneNode(true);
+      words.hidden = false;
+      box.querySelector(".picture").replaceChildren(...all("img", thumb).map((image) => image.cloneNode()));
+      box.querySelector(".words").replaceChildren(words);
+      box.showModal();
+    });
+  }
+  box.addEventListener("click", (event) => {
+    if (event.target === box || event.target.closest(".close")) box.close();
+  });
+})();

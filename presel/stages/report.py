@@ -1,0 +1,151 @@
+"""The report: a published version, the vectors of its samples and the loss curve become one page.
+
+Almost everything on it is read from the version itself, so a report can be made again from what was published, and the
+figures on it are the published ones. The page is found again by the digest of the version; its date is the version's, so a
+second run makes the same page, or rather none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from presel import progress, table_store
+from presel.config import SourceConfig
+from presel.dataset import versions
+from presel.errors import InputError
+from presel.images import Rejected, thumbnail
+from presel.report import pieces
+from presel.report.contents import Contents, Map, Row
+from presel.report.covering import Coverage, TaskCoverage, of_task, together
+from presel.report.gallery import picks_to_show, relevance_extremes
+from presel.report.page import build_report as page
+from presel.report.plots import Dot
+from presel.report.projection import POINTS, project
+from presel.run_record import RunRecord
+from presel.sources import open_source
+from presel.stage import stage
+from presel.table_store import Output
+from presel.tables import DatasetRef, TableRef, rows_of
+from presel.vectors import unit_vectors
+
+SIDE = 208
+"""Pixels of a thumbnail's longer side: 156 to 180 CSS pixels wide on the page, and sharp enough in the enlarged view."""
+
+
+def build_report(record: RunRecord) -> RunRecord:
+    """The record of a run with its report. Raises InputError when the run has not published yet."""
+    if record.dataset is None:
+        raise InputError("there is no dataset to report on", where="presel.stages.report", fix="publish first")
+    report = build(record.dataset, record.samples, record.model, record.config.source, record.config.store)
+    return record.model_copy(update={"report": report})
+
+
+@stage("report", version=1)
+def build(
+    out: Output, dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig, store: str
+) -> None:
+    """`page.html`, and for the Prefect UI `map.md` and `gallery.md`. `model` is the output with the FIT table."""
+    contents = gather(dataset, samples, model, source)
+    out.write_file("page.html", page(contents))
+    out.write_file("map.md", pieces.map_page(contents).encode())
+    out.write_file("gallery.md", pieces.gallery_page(contents).encode())
+    out.note(store=store, pictures=len(contents.pictures))
+
+
+def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig) -> Contents:
+    """All that the page shows, read from where it lies."""
+    manifest = versions.manifest(dataset)
+    records, selection = _rows(dataset, "data.parquet"), _rows(dataset, "selection.parquet")
+    order = {row["sample_id"]: row["order"] for row in selection}
+    shown = [row for picks in picks_to_show(records, order).values() for row in picks]
+    low, high = relevance_extremes(records)
+    surveyed, coverage = survey(samples, records, order)
+    return Contents(
+        name=dataset.name,
+        version=dataset.version,
+        date=manifest["run"]["created"].replace("T", " ")[:16] + " UTC",
+        plan=_rows(dataset, "plan.parquet"),
+        records=records,
+        selection=selection,
+        rejects=_rows(dataset, "rejects.parquet"),
+        changes=_json(dataset, "diff.json"),
+        config=_json(dataset, "config.json"),
+        libraries=_json(dataset, "versions.json"),
+        digests={
+            "version": dataset.digest,
+            "content": manifest["content"],
+            "data.parquet": manifest["files"]["data.parquet"]["sha256"],
+            "samples": samples.digest,
+            "reference model": model.digest,
+        },
+        map=surveyed,
+        coverage=coverage,
+        fit=rows_of(table_store.read(model)),
+        pictures=thumbnails([*shown, *low, *high], source),
+    )
+
+
+def survey(samples: TableRef, records: Sequence[Row], order: Mapping[str, int]) -> tuple[Map | None, Coverage | None]:
+    """One pass over the vectors, a task in memory at a time: a map of a uniform sample, and how much the picks cover.
+
+    The map shows the first samples in the order of their ids, which are hashes: a uniform sample.
+    """
+    origin = {row["sample_id"]: row["origin"] for row in records}
+    drawn: pa.Table | None = None
+    covered = []
+    for part in samples.parts:
+        table = table_store.read_part(samples, part, ["sample_id", "task", "key", "vector"])
+        covered.append(_coverage(table, origin, order))
+        together_so_far = table if drawn is None else pa.concat_tables([drawn, table])
+        drawn = together_so_far.take(pc.sort_indices(together_so_far, [("sample_id", "ascending")])[:POINTS])
+    if drawn is None or not drawn.num_rows:
+        return None, None
+    reference = sum(kind == "reference" for kind in origin.values())
+    return _map(drawn, origin, samples.rows), together(covered, reference)
+
+
+def _coverage(table: pa.Table, origin: Mapping[str, str], order: Mapping[str, int]) -> TaskCoverage:
+    ids = table["sample_id"].to_pylist()
+    reference = np.array([origin.get(name) == "reference" for name in ids], dtype=np.bool_)
+    picks = sorted((order[name], row) for row, name in enumerate(ids) if origin.get(name) == "selected")
+    return of_task(unit_vectors(table), np.array([row for _, row in picks], dtype=np.int64), reference)
+
+
+def _map(table: pa.Table, origin: Mapping[str, str], samples: int) -> Map:
+    projection = project(unit_vectors(table))
+    dots = []
+    for row, (x, y) in zip(rows_of(table.drop_columns("vector")), projection.positions.tolist(), strict=True):
+        kind = {"reference": "reference", "selected": "picked"}.get(origin.get(row["sample_id"], ""), "pool")
+        dots.append(Dot(x, y, row["task"], kind, f"{row['key']} ({row['task']}, {kind})"))
+    return Map(dots, samples, projection.kept)
+
+
+def thumbnails(rows: Iterable[Row], source: SourceConfig) -> dict[str, bytes]:
+    """Sample id to a small JPEG; a picture that is gone or changed beyond recognition is left out, and shown as missing."""
+    wanted = list({row["sample_id"]: row for row in rows}.values())
+    images, found = open_source(source), {}
+    for done, row in enumerate(wanted):
+        data = images.read(row["key"])
+        if not isinstance(data, Rejected):
+            try:
+                found[row["sample_id"]] = thumbnail(data, SIDE)
+            except InputError:
+                continue
+        progress.report("report", "thumbnails", done + 1, len(wanted), "images")
+    return found
+
+
+def _rows(dataset: DatasetRef, name: str) -> list[dict[str, Any]]:
+    return rows_of(pq.read_table(pa.BufferReader(versions.file(dataset, name))))
+
+
+def _json(dataset: DatasetRef, name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(versions.file(dataset, name))
+    return read

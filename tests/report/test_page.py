@@ -1,0 +1,103 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from presel.report.contents import Contents
+from presel.report.page import build_report
+from presel.run_record import RunRecord
+from presel.stages.report import gather
+from tests.report.synthetic import TASKS
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & {{ 7 * 7 }}"
+
+
+@pytest.fixture(scope="module")
+def contents(reported: RunRecord) -> Contents:
+    assert reported.dataset is not None
+    return gather(reported.dataset, reported.samples, reported.model, reported.config.source)
+
+
+def test_the_same_contents_give_the_same_bytes(reported: RunRecord, contents: Contents) -> None:
+    assert reported.dataset is not None
+    again = gather(reported.dataset, reported.samples, reported.model, reported.config.source)
+    assert build_report(again) == build_report(contents)
+
+
+def test_the_page_weighs_less_than_three_megabytes_and_names_no_other_host(contents: Contents) -> None:
+    page = build_report(contents).decode()
+    assert len(page) < 3_000_000
+    assert not re.search(r"(src|href)=[\"'](?!data:|#)", page)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_every_number_of_the_headline_is_on_the_page(contents: Contents) -> None:
+    page = build_report(contents).decode()
+    usable = sum(row["usable"] for row in contents.plan)
+    assert f"<b>{len(contents.records)}</b> of {usable} usable ones" in page.replace("\n", " ")
+    for row in contents.plan:
+        assert f"{row['irs']:.3f}" in page
+
+
+def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -> None:
+    assert contents.map is not None
+
+    def renamed(rows: list[dict[str, object]], *columns: str) -> list[dict[str, object]]:
+        return [{**row, **dict.fromkeys(columns, EVIL if row["task"] == "ocr" else row["task"])} for row in rows]
+
+    turns = [{"question": EVIL, "response": EVIL}]
+    changes = {
+        **contents.changes,
+        "weights": {"moved": 0.1, "tasks": {EVIL: {"before": 0.1, "after": 0.2}}},
+    }
+    evil = replace(
+        contents,
+        plan=renamed(contents.plan, "task"),
+        records=[{**row, "turns": turns, "model": EVIL} for row in renamed(contents.records, "task", "key")],
+        rejects=[dict.fromkeys(row, EVIL) for row in contents.rejects],
+        config={**contents.config, EVIL: EVIL},
+        digests={EVIL: EVIL},
+        libraries={EVIL: EVIL},
+        changes=changes,
+        date=EVIL,
+        map=replace(contents.map, dots=[replace(dot, words=EVIL, task=EVIL) for dot in contents.map.dots]),
+    )
+    page = build_report(evil).decode()
+    assert page.count("<script") == 1
+    assert "<img src=x" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+
+
+def test_an_empty_pool_still_has_a_page(contents: Contents) -> None:
+    bare = replace(
+        contents, plan=[], records=[], selection=[], rejects=[], map=None, coverage=None, fit=[], pictures={}
+    )
+    page = build_report(bare).decode()
+    assert "Nothing was picked" in page
+    assert "Nothing was refused" in page
+    assert 'id="map"' not in page
+
+
+def test_a_picture_that_is_gone_is_said_to_be_gone(contents: Contents) -> None:
+    page = build_report(replace(contents, pictures={})).decode()
+    assert "the image is no longer there" in page
+    assert "<img" not in page
+
+
+def test_two_hundred_tasks_fit_on_a_page(contents: Contents) -> None:
+    names = [f"task {i:03d}" for i in range(200)]
+    plan = [{**contents.plan[i % len(TASKS)], "task": name, "weight": i / 19_900} for i, name in enumerate(names)]
+    records = [
+        {**contents.records[i % len(contents.records)], "task": name, "sample_id": f"{i}-{j}", "origin": "selected"}
+        | {"cluster": 0, "centrality": 0.5, "rank": j}
+        for i, name in enumerate(names)
+        for j in range(3)
+    ]
+    selection = [{"sample_id": row["sample_id"], "order": 0} for row in records]
+    pictures = {row["sample_id"]: b"x" * 10_000 for row in records}
+    page = build_report(replace(contents, plan=plan, records=records, selection=selection, pictures=pictures)).decode()
+    assert len(page) < 3_200_000
+    assert all(f"<bdi>{name}</bdi>" in page for name in names)
+    assert "160 tasks in between are left out here" in page

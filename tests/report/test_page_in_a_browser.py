@@ -1,0 +1,173 @@
+"""The page in a real Chromium, from a disk. Skipped where none is installed, unless PRESEL_REQUIRE_BROWSER=1."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from presel import table_store
+from presel.run_record import RunRecord
+from tests.report.synthetic import HOSTILE_ANSWER, HOSTILE_KEY, TASKS
+
+CHROMIUM = os.environ.get("PRESEL_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+REQUIRED = os.environ.get("PRESEL_REQUIRE_BROWSER") == "1"
+pytestmark = pytest.mark.skipif(
+    not Path(CHROMIUM).exists() and not REQUIRED,
+    reason=f"no browser at {CHROMIUM}: install Debian's chromium, or name one in PRESEL_CHROMIUM",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(reported: RunRecord, tmp_path_factory: pytest.TempPathFactory) -> str:
+    assert reported.report is not None
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    path.write_bytes(table_store.file(reported.report, "page.html"))
+    return path.as_uri()
+
+
+class Opened:
+    """A page with everything it asked for and complained about."""
+
+    def __init__(self, browser: Any, address: str, **context: Any) -> None:
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.goto(address)
+
+
+@pytest.fixture
+def opened(browser: Any, address: str) -> Iterator[Opened]:
+    page = Opened(browser, address, viewport={"width": 1280, "height": 900})
+    yield page
+    page.context.close()
+
+
+def test_it_opens_from_a_disk_with_no_request_and_no_complaint(opened: Opened, address: str) -> None:
+    for section in (
+        "plan",
+        "weights",
+        "map",
+        "coverage",
+        "gallery",
+        "relevance",
+        "rejects",
+        "model",
+        "changes",
+        "reproduce",
+    ):
+        opened.page.locator(f"nav a[href='#{section}']").click()
+        assert opened.page.locator(f"section#{section} h2").is_visible(), section
+    opened.page.locator("#gallery .thumb").first.click()
+    assert [url for url in opened.requests if not url.startswith("data:")] == [address]
+    assert opened.complaints == []
+
+
+def test_every_task_is_visible_in_table_figure_map_and_gallery(opened: Opened) -> None:
+    for selector in ("#plan tbody th bdi", "#weights .task bdi", "#map .tasks bdi", "#gallery h3 bdi"):
+        found = opened.page.locator(selector)
+        assert sorted(found.all_inner_texts()) == sorted(TASKS), selector
+        assert all(element.is_visible() for element in found.all()), selector
+
+
+def test_every_picture_is_decoded(opened: Opened) -> None:
+    opened.page.wait_for_function("[...document.images].every(image => image.complete)")
+    sizes = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(sizes) > 60
+    assert min(sizes) > 0
+
+
+def test_hostile_keys_and_answers_are_shown_as_words(opened: Opened) -> None:
+    page = opened.page
+    assert page.title() == "drawn, version 2"
+    thumb = page.locator("#gallery .thumb", has=page.locator(f"img[alt='{HOSTILE_KEY}']"))
+    thumb.click()
+    words = page.locator("#box .words").inner_text()
+    assert HOSTILE_KEY in words
+    assert HOSTILE_ANSWER in words
+    assert page.locator("script").count() == 1
+    assert page.locator("img[src='x']").count() == 0
+
+
+def test_a_script_that_slipped_in_would_not_run(opened: Opened) -> None:
+    opened.page.evaluate("""() => {
+        const script = document.createElement("script"); script.textContent = "document.title = 'owned'";
+        document.body.append(script);
+        document.body.insertAdjacentHTML("beforeend", "<img src=data:, onerror=\\"document.title='owned'\\">");
+    }""")
+    opened.page.wait_for_timeout(100)
+    assert opened.page.title() == "drawn, version 2"
+
+
+def test_the_plan_sorts_by_a_clicked_heading_both_ways(opened: Opened) -> None:
+    page, weights = opened.page, "[...document.querySelectorAll('#plan tbody tr')].map(row => +row.cells[5].dataset.v)"
+    heading = page.locator("#plan thead th", has_text="Weight")
+    heading.get_by_role("button").click()
+    assert page.evaluate(weights) == sorted(page.evaluate(weights), reverse=True)
+    assert heading.get_attribute("aria-sort") == "descending"
+    heading.get_by_role("button").click()
+    assert page.evaluate(weights) == sorted(page.evaluate(weights))
+
+
+def test_the_gallery_shows_one_task_when_asked(opened: Opened) -> None:
+    opened.page.locator("#gallery .chips button", has_text="photo").click()
+    assert opened.page.locator("#gallery h3:visible bdi").all_inner_texts() == ["photo"]
+    opened.page.locator("#gallery .chips button", has_text="all").click()
+    assert opened.page.locator("#gallery h3:visible").count() == len(TASKS)
+
+
+def test_the_map_singles_out_the_chosen_tasks(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#map .tasks button", has_text="ocr").click()
+    lit = page.evaluate(
+        "new Set([...document.querySelectorAll('svg.map .on title')].map(t => t.textContent.split('/')[0])).size"
+    )
+    assert lit == 1
+    assert page.locator("svg.map .on").count() == 60
+    page.locator("#map .tasks button", has_text="ocr").click()
+    assert page.locator("svg.map.dimmed").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_the_paper_in_both_schemes(browser: Any, address: str, scheme: str) -> None:
+    page = Opened(browser, address, color_scheme=scheme)
+    style = "element => [getComputedStyle(element).color, getComputedStyle(document.body).backgroundColor]"
+    for selector in ("h1", ".lede", ".intro", "figcaption", "#plan tbody td", ".meta"):
+        colour, paper = page.page.locator(selector).first.evaluate(style)
+        assert _contrast(colour, paper) >= 4.5, selector  # WCAG 2.2, level AA
+    page.context.close()
+
+
+def test_a_phone_need_not_scroll_sideways(browser: Any, address: str) -> None:
+    page = Opened(browser, address, viewport={"width": 390, "height": 844})
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.context.close()
+
+
+def _contrast(one: str, other: str) -> float:
+    """WCAG contrast of two `rgb(r, g, b)`."""
+    high, low = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
