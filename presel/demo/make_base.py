@@ -3,8 +3,8 @@
 The base must know the demo's world before it is fitted on a hundred reference samples, as a LLaVA-1.5 knows photographs. It
 learns from pictures of the same tasks that no pool holds (index 1,000,000 and up). Each picture is one row: the image once,
 then up to four prompts about it, each attending to the image and itself alone, so that one vision pass and one image prefix
-serve four lessons. Three questions in ten are dropped: a model that never saw a question-free prompt is surprised by the prompt, not by
-the response (FACTS: without it the ranking of tasks inverts). Muon learns far faster than AdamW at this size.
+serve four lessons. Three questions in ten are dropped: a model that never saw a question-free prompt is surprised by the
+prompt, not by the response (FACTS: without it the ranking of tasks inverts). Muon learns far faster than AdamW at this size.
 
 About 15 minutes on two cores. One seed gives one recipe, not one file: float sums depend on the machine.
 """

@@ -98,6 +98,7 @@ def load_backbone(config: ReferenceModelConfig) -> ReferenceModel:
     place = resolve(config.model)
     try:
         with _without_progress_bars():
+            _ask_for(place)
             processor = AutoProcessor.from_pretrained(place)
             model = AutoModelForImageTextToText.from_pretrained(place, dtype=dtype)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -136,6 +137,14 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no GPU is visible to torch", where="reference_model.device", fix="use device: auto or cpu")
     return torch.device(name)
+
+
+def _ask_for(place: str) -> None:
+    """Fail at the first file when the hub cannot be reached: transformers would ask for six, half a minute of retries each."""
+    from huggingface_hub import hf_hub_download
+
+    if not Path(place).is_dir():
+        hf_hub_download(place, "config.json")
 
 
 @contextmanager

@@ -1,0 +1,134 @@
+"""Scoring relevance: ours against the plain way, side by side in one run.
+
+    python benchmarks/relevance.py [--samples 16] [--rounds 3] [--threads 2] [--layers 4] [--width 256]
+
+The plain way is what the method's released scripts do: for each of the two losses open the image, prepare it, run the model
+over the whole sequence with a batch of one, take the labels' loss. The model is a LLaVA of the 7B's shape in small: 336-pixel
+images as 576 tokens, a vocabulary of 32,064, random weights. Both ways read the same files; the losses are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+
+import torch
+from PIL import Image
+from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.demo.drawing.tasks import TASKS, draw
+from presel.keys import digest, sample_id
+from presel.reference_model import Losses, Preparer, ReferenceModel, Turn, Unusable, load, score
+from presel.reference_model.conversation import ChatFormat
+from presel.reference_model.reading import Sample, SampleReader, ahead
+
+VOCABULARY = 32_064  # LLaVA-1.5's
+
+
+def llava(layers: int, width: int) -> ReferenceModel:
+    """LLaVA-1.5's shape with a narrow tower and language model, and the demo's tokenizer."""
+    small = load(ReferenceModelConfig(model="builtin", device="cpu"))
+    heads = width // 64
+    vision = CLIPVisionConfig(
+        image_size=336, patch_size=14, hidden_size=160, intermediate_size=640, num_hidden_layers=4, num_attention_heads=5
+    )  # fmt: skip
+    text = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=width, intermediate_size=width * 11 // 4, num_hidden_layers=layers,
+        num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=2048,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    token = small.processor.tokenizer.convert_tokens_to_ids("<image>")
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=vision, text_config=text, image_token_id=token, image_seq_length=576)
+    )
+    side = {"height": 336, "width": 336}
+    small.processor.image_processor.size = small.processor.image_processor.crop_size = side
+    return ReferenceModel(model.eval(), small.processor, small.device, small.dtype)
+
+
+def pool(folder: Path, count: int) -> list[Sample]:
+    tasks, made = list(TASKS), []
+    for n in range(count):
+        drawn = draw(tasks[n % len(tasks)], 2_000_000 + n, 0)
+        path = folder / drawn.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(drawn.data)
+        content, asked = digest(drawn.data), Random(n).choice(drawn.facts.questions)
+        made.append(
+            Sample(
+                sample_id(drawn.task, content), drawn.task, drawn.key, content, (Turn(asked.question, asked.answer),)
+            )
+        )
+    return made
+
+
+def plainly(model: ReferenceModel, folder: Path, samples: list[Sample]) -> dict[str, tuple[float, float]]:
+    chat, found = ChatFormat(model.processor), {}
+    for sample in samples:
+        losses = []
+        for with_questions in (True, False):
+            rendered = chat.render(sample.turns, with_questions=with_questions)
+            image = Image.open(io.BytesIO((folder / sample.key).read_bytes())).convert("RGB")
+            inputs = model.processor(
+                text=[rendered.text], images=[image], add_special_tokens=False, return_tensors="pt"
+            )
+            tail = model.processor.tokenizer(rendered.text[rendered.responses[0][0] :], add_special_tokens=False)[
+                "input_ids"
+            ]
+            labels = torch.full_like(inputs["input_ids"], -100)
+            labels[0, -len(tail) :] = torch.tensor(tail)
+            with torch.no_grad():
+                losses.append(float(model.model(**inputs, labels=labels).loss))
+        found[sample.id] = (losses[0], losses[1])
+    return found
+
+
+def ours(model: ReferenceModel, folder: Path, samples: list[Sample], batch: int) -> dict[str, Losses]:
+    read = SampleReader(SourceConfig(uri=str(folder)), ImageConfig(), Preparer(model.processor, 2048))
+    ready = [prepared for _, prepared in ahead(read, samples) if not isinstance(prepared, Unusable)]
+    return {losses.id: losses for losses in score(model, ready, batch)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in {"samples": 16, "rounds": 3, "threads": 2, "layers": 4, "width": 256, "batch": 8}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, samples = llava(options.layers, options.width), pool(folder, options.samples)
+        ours(model, folder, samples[:2], 2)  # the self-check of the first sample, and warm-up
+        seconds: dict[str, list[float]] = {"plain": [], "ours": []}
+        for _ in range(options.rounds):
+            started = time.perf_counter()
+            plain = plainly(model, folder, samples)
+            seconds["plain"].append(time.perf_counter() - started)
+            started = time.perf_counter()
+            quick = ours(model, folder, samples, options.batch)
+            seconds["ours"].append(time.perf_counter() - started)
+        gap = max(abs(a - b) for s in samples for a, b in zip(plain[s.id], quick[s.id][2:], strict=True))
+    middle = {way: statistics.median(times) for way, times in seconds.items()}
+    print(
+        json.dumps(
+            {
+                **vars(options),
+                "plain_samples_per_second": round(options.samples / middle["plain"], 3),
+                "ours_samples_per_second": round(options.samples / middle["ours"], 3),
+                "ratio": round(middle["plain"] / middle["ours"], 2),
+                "largest_difference_nats": gap,
+            },
+            indent=1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

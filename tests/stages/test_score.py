@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from presel import table_store
+from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
+from presel.keys import digest, sample_id
+from presel.progress import listening
+from presel.reference_model import Turn, load, lora, plain_losses
+from presel.reference_model import backbone as loading
+from presel.stages.fit import fit_reference_model
+from presel.stages.score import _loaded, score_relevance
+from presel.table_store import Output
+from presel.tables import INSTRUCTIONS, RELEVANCE, rows_of
+from tests.reference_model.drawn import instructions, prepared, samples
+
+LORA = LoraConfig(rank=4, alpha=8, learning_rate=2e-3, batch=4)
+CONFIG = ReferenceModelConfig(model="builtin", max_length=512, device="cpu", lora=LORA)
+IMAGES = ImageConfig()
+
+
+class Run:
+    """Three tasks, instructed and fitted, on a store of their own."""
+
+    def __init__(self, folder):
+        self.folder, self.pool = folder, folder / "pool"
+        self.samples = samples(self.pool, ["colour", "ocr", "scene"], 3, turns=2)
+        self.source = SourceConfig(uri=str(self.pool))
+        self.instructions = instructions(folder / "store", self.samples)
+        self.model = fit_reference_model(self.instructions, self.source, IMAGES, CONFIG, 0)
+
+    def score(self, ref, config=CONFIG):
+        return score_relevance(ref, self.model, self.source, IMAGES, config)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return Run(tmp_path_factory.mktemp("run"))
+
+
+def test_every_sample_has_a_row_with_the_losses_of_the_fitted_model(run):
+    adapter = {name: table_store.file(run.model, name) for name in (lora.WEIGHTS, lora.SETTINGS)}
+    model = load(CONFIG, adapter)
+    expected = {sample.id: plain_losses(model, sample) for sample in prepared(run.pool, run.samples, model.processor)}
+    for ref in run.instructions:
+        scored = run.score(ref)
+        table = table_store.read(scored)
+        assert table.schema == RELEVANCE
+        rows = rows_of(table)
+        assert [row["sample_id"] for row in rows] == sorted(s.id for s in run.samples if s.task == ref.label)
+        for row in rows:
+            assert (row["loss_with_question"], row["loss_without_question"]) == pytest.approx(
+                expected[row["sample_id"]], abs=1e-4
+            )
+            assert row["irs"] == pytest.approx(row["loss_with_question"] / row["loss_without_question"])
+            assert row["response_tokens"] > 2
+
+
+def test_the_batch_size_is_neither_in_the_key_nor_in_the_answer(run, tmp_path):
+    other, single = Run(tmp_path), CONFIG.model_copy(update={"batch_size": 1})
+    inputs = {"instructions": run.instructions[2], "model": run.model, "source": run.source, "images": IMAGES}
+    assert score_relevance.key({**inputs, "config": CONFIG}) == score_relevance.key({**inputs, "config": single})
+    many, one = run.score(run.instructions[2]), other.score(other.instructions[2], single)
+    for a, b in zip(rows_of(table_store.read(many)), rows_of(table_store.read(one)), strict=True):
+        assert a["sample_id"] == b["sample_id"]
+        assert a["loss_with_question"] == pytest.approx(b["loss_with_question"], abs=1e-4)
+        assert a["loss_without_question"] == pytest.approx(b["loss_without_question"], abs=1e-4)
+
+
+def test_tasks_scored_at_the_same_time_share_one_loaded_model(run, monkeypatch):
+    loads = []
+    original = loading.load_backbone
+    monkeypatch.setattr("presel.reference_model.load_backbone", lambda config: loads.append(config) or original(config))
+    _loaded.cache_clear()
+    config = CONFIG.model_copy(update={"max_length": 400})  # nothing of this is on the store yet
+    with ThreadPoolExecutor(3) as pool:
+        refs = list(pool.map(lambda ref: run.score(ref, config), run.instructions))
+    assert len(loads) == 1
+    assert [ref.rows for ref in refs] == [3, 3, 3]
+
+
+def test_progress_reaches_the_number_of_samples(run):
+    heard = []
+    with listening(heard.append):
+        run.score(run.instructions[0], CONFIG.model_copy(update={"max_length": 300}))
+    assert (heard[-1].label, heard[-1].done, heard[-1].total) == ("colour", 3, 3)
+
+
+def test_what_cannot_be_scored_is_a_reject_with_its_reason(tmp_path):
+    pool = tmp_path / "pool"
+    gone, changed, broken, cut, bad, fine = samples(pool, ["colour"], 6)
+    (pool / gone.key).unlink()
+    (pool / changed.key).write_bytes(b"another picture")
+    (pool / broken.key).write_bytes(b"\xff\xd8\xff no picture")
+    content = digest(b"\xff\xd8\xff no picture")
+    broken = broken._replace(content=content, id=sample_id("colour", content))
+    cut = cut._replace(turns=(Turn("What colour is it?", "red " * 600),))
+    bad = bad._replace(turns=(Turn("What is this?", "An </s> of sorts."),))
+    refs = instructions(tmp_path / "store", [gone, changed, broken, cut, bad, fine])
+    source, config = SourceConfig(uri=str(pool)), CONFIG.model_copy(update={"fit": "none"})
+    model = fit_reference_model(refs, source, IMAGES, config, 0)
+    scored = score_relevance(refs[0], model, source, IMAGES, config)
+    assert [row["sample_id"] for row in rows_of(table_store.read(scored))] == [fine.id]
+    found = {row["id"]: row["reason"] for row in rows_of(table_store.rejects(scored))}
+    assert found.pop(broken.id) in ("undecodable", "truncated", "not_an_image")
+    assert found == {gone.id: "unreadable", changed.id: "changed", cut.id: "too_long", bad.id: "control_token"}
+
+
+def test_a_loss_that_is_not_finite_is_a_reject(run, tmp_path):
+    broken = load(CONFIG)
+    with torch.no_grad():
+        broken.model.get_output_embeddings().weight[5:] = math.nan
+    broken.model.save_pretrained(tmp_path)
+    broken.processor.save_pretrained(tmp_path)
+    config = CONFIG.model_copy(update={"fit": "none", "model": str(tmp_path)})
+    model = fit_reference_model(run.instructions, run.source, IMAGES, config, 0)
+    scored = score_relevance(run.instructions[1], model, run.source, IMAGES, config)
+    assert scored.rows == 0
+    assert {row["reason"] for row in rows_of(table_store.rejects(scored))} == {"loss_not_finite"}
+    assert scored.rejects == 3
+
+
+def test_a_task_without_instructions_gives_an_empty_table(run):
+    out = Output(str(run.folder / "store"), "instruct", "empty")
+    out.write_rows([], INSTRUCTIONS, "nothing")
+    scored = run.score(out.commit({}))
+    assert scored.rows == 0
+    assert scored.label == "nothing"
