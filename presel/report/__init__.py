@@ -1,0 +1,1 @@
+"""What a person reads: the dataset card (`card`), the page (`page`), and pieces of it for the Prefect UI (`pieces`)."""

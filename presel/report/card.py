@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,7 +60,7 @@ def size_category(records: int) -> str:
 def plain(text: object) -> str:
     """Hostile text as one Markdown line, in which nothing is markup and a table cell ends where it should."""
     line = " ".join(str(text).split()) or "(none)"
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
+    return re.sub(r"([\\`*_{}\[\]#|~!])", r"\\\1", escape(line, quote=False))
 
 
 def code(text: object) -> str:

@@ -1,0 +1,40 @@
+from typing import Any
+
+from presel.report.gallery import picks_to_show, relevance_extremes
+
+
+def record(name: str, task: str = "ocr", irs: float | None = None) -> dict[str, Any]:
+    return {"sample_id": name, "task": task, "origin": "selected" if irs is None else "reference", "irs": irs}
+
+
+def test_picks_are_at_even_steps_through_the_order_first_and_last_included() -> None:
+    records = [record(f"{i:03d}") for i in range(100)]
+    order = {row["sample_id"]: 99 - i for i, row in enumerate(records)}
+    shown = [row["sample_id"] for row in picks_to_show(records, order, per_task=4)["ocr"]]
+    assert shown == ["099", "066", "033", "000"]
+
+
+def test_a_gallery_shows_all_of_a_few_picks_and_no_reference_sample() -> None:
+    records = [record("a"), record("b"), record("r", irs=0.5)]
+    assert [row["sample_id"] for row in picks_to_show(records, {"a": 1, "b": 0})["ocr"]] == ["b", "a"]
+
+
+def test_many_tasks_share_the_room_and_at_most_so_many_are_shown() -> None:
+    records = [record(f"{task}-{i}", task=f"{task:03d}") for task in range(50) for i in range(5)]
+    order = {row["sample_id"]: int(row["sample_id"][-1]) for row in records}
+    shown = picks_to_show(records, order, altogether=100)
+    assert {len(rows) for rows in shown.values()} == {2}
+    assert len(picks_to_show(records, order, altogether=20)) == 20
+
+
+def test_relevance_extremes_vary_the_task_first_and_share_no_sample() -> None:
+    records = [record(f"{task}{i}", task=task, irs=i + ord(task) / 1000) for task in "abc" for i in range(4)]
+    low, high = relevance_extremes(records, count=4)
+    assert [row["sample_id"] for row in low] == ["a0", "b0", "c0", "a1"]
+    assert [row["sample_id"] for row in high] == ["c3", "b3", "a3", "c2"]
+
+
+def test_of_three_scored_samples_each_side_shows_one() -> None:
+    low, high = relevance_extremes([record(name, irs=irs) for name, irs in (("a", 0.1), ("b", 0.5), ("c", 0.9))])
+    assert ([row["sample_id"] for row in low], [row["sample_id"] for row in high]) == (["a"], ["c"])
+    assert relevance_extremes([record("a", irs=0.1)]) == ([], [])
