@@ -2,7 +2,18 @@
 
 from presel.images.decoding import Picture, decode, open_picture
 from presel.images.formats import not_an_image_by_name
+from presel.images.guard import open_guarded
 from presel.images.reasons import Reason, Rejected
 from presel.images.rendering import for_api, thumbnail
 
-__all__ = ["Picture", "Reason", "Rejected", "decode", "for_api", "not_an_image_by_name", "open_picture", "thumbnail"]
+__all__ = [
+    "Picture",
+    "Reason",
+    "Rejected",
+    "decode",
+    "for_api",
+    "not_an_image_by_name",
+    "open_guarded",
+    "open_picture",
+    "thumbnail",
+]

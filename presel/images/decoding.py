@@ -18,6 +18,8 @@ from presel.images.completeness import missing
 from presel.images.formats import SUPPORTED, describe, sniff
 from presel.images.reasons import Reason, Rejected
 
+_MOST_SCANS = 200
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -50,7 +52,7 @@ def open_picture(data: bytes, limits: ImageConfig, key: str = "", side: int | No
         return Rejected(Reason.UNDECODABLE, f"{kind} pictures are not supported: convert them first")
     try:
         with Image.open(io.BytesIO(data), formats=_plugins(kind)) as opened:
-            refused = _outside_limits(opened.size, limits) or _incomplete(kind, data)
+            refused = _outside_limits(opened.size, limits) or _incomplete(kind, data) or _endless(kind, data)
             return refused or _load(opened, kind, side)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return Rejected(Reason.TOO_MANY_PIXELS, str(error))
@@ -81,6 +83,14 @@ def _incomplete(format: str, data: bytes) -> Rejected | None:
     return Rejected(Reason.TRUNCATED, lack) if lack else None
 
 
+def _endless(format: str, data: bytes) -> Rejected | None:
+    """A progressive JPEG may repeat its scans without end, and each costs a pass over all pixels: 100 kB can take minutes."""
+    scans = data.count(b"\xff\xda") if format == "JPEG" else 0
+    return (
+        Rejected(Reason.UNDECODABLE, f"JPEG: {scans:,} scans, at most {_MOST_SCANS}") if scans > _MOST_SCANS else None
+    )
+
+
 def _load(opened: Image.Image, format: str, side: int | None) -> Picture:
     width, height = opened.size
     if side is not None and format == "JPEG":
@@ -109,8 +119,9 @@ _SIDEWAYS = {
 
 def _meaning(error: Exception, format: str, key: str) -> tuple[Reason, str]:
     told = f"{format}: {error or type(error).__name__}"
-    suffix = key.rpartition(".")[2].upper() if "." in key else ""
-    if suffix and suffix not in (format, "JPG") and suffix.isalnum():
+    suffix = key.rpartition(".")[2].upper()
+    claimed = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(suffix, suffix)
+    if claimed in SUPPORTED and claimed != format:
         told += f" (the key says {suffix})"
     short_of_data = "truncated" in str(error).lower() or isinstance(error, EOFError)
     return (Reason.TRUNCATED if short_of_data else Reason.UNDECODABLE), told[:300]

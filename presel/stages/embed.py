@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from presel import encoders, progress, table_store
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder
-from presel.images import Reason, Rejected, open_picture
+from presel.images import Reason, Rejected, open_guarded
 from presel.keys import digest
 from presel.parallel import cores
 from presel.pipeline import Stopwatch, ahead
@@ -124,7 +124,7 @@ def _batches(
 def _decoded(
     row: dict[str, Any], data: bytes, model: Encoder, config: EncoderConfig
 ) -> Item | tuple[dict[str, Any], Rejected]:
-    picture = open_picture(data, config.images, row["key"], model.side)
+    picture = open_guarded(data, config.images, row["key"], model.side)
     if isinstance(picture, Rejected):
         return row, picture
     known = {"content": digest(data), "width": picture.width, "height": picture.height, "format": picture.format}

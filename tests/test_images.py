@@ -1,0 +1,327 @@
+"""Bytes to pixels: every format and pixel layout, every way a file can be wrong, and a few thousand damaged ones."""
+
+from __future__ import annotations
+
+import io
+import random
+import resource
+import struct
+import sys
+import time
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from presel.config import ImageConfig
+from presel.errors import InputError
+from presel.images import Picture, Reason, Rejected, decode, for_api, not_an_image_by_name, open_guarded, thumbnail
+from presel.images.decoding import open_picture
+from presel.images.formats import SUPPORTED, sniff
+from presel.images.guard import FRAGILE, Guard
+from tests.image_files import damaged, encoded, files, photograph
+
+LIMITS = ImageConfig()
+
+
+def pixels(data: bytes) -> np.ndarray:
+    image = decode(data, LIMITS)
+    assert isinstance(image, Image.Image), image
+    assert image.mode == "RGB"
+    return np.asarray(image).astype(int)
+
+
+def reason(data: bytes, key: str = "") -> str:
+    refused = decode(data, LIMITS, key)
+    assert isinstance(refused, Rejected)
+    return refused.reason
+
+
+def difference(data: bytes, shown: Image.Image) -> float:
+    return float(np.abs(pixels(data) - np.asarray(shown.convert("RGB")).astype(int)).mean())
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_every_format_shows_the_picture_that_was_saved(name: str) -> None:
+    image = photograph()
+    if "exif" in name:
+        image = image.transpose(Image.Transpose.ROTATE_270)
+    elif "deep" in name or "grey" in name:
+        image = image.convert("L")
+    elif "palette" in name or "gif" in name:
+        image = image.convert("P")
+    assert difference(files()[name], image) < 9  # what JPEG at quality 75 costs a picture of 64 x 48
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_no_truncation_of_any_format_is_taken_for_a_picture(name: str) -> None:
+    data = files()[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for length in [*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 4, len(data))]:
+            # A last few bytes may be padding or the end marker alone; what is accepted must be the whole picture.
+            image = decode(data[:length], LIMITS)
+            assert isinstance(image, Rejected), f"{name} cut at {length} of {len(data)}"
+
+
+def test_a_truncated_jpeg_padded_with_zeros_is_still_truncated() -> None:
+    data = files()["baseline.jpg"]
+    assert reason(data[: len(data) // 2] + bytes(len(data) // 2)) == Reason.TRUNCATED
+
+
+def test_a_thumbnail_inside_a_truncated_jpeg_does_not_close_it() -> None:
+    whole = files()["baseline.jpg"]
+    thumbnail_block = b"\xff\xe1" + struct.pack(">H", len(whole) + 2) + whole
+    with_thumbnail = whole[:2] + thumbnail_block + whole[2:]
+    assert isinstance(decode(with_thumbnail, LIMITS), Image.Image)
+    assert reason(with_thumbnail[:-20]) == Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", Reason.ZERO_BYTE),
+        (b"just some words\n", Reason.NOT_AN_IMAGE),
+        (b"<!DOCTYPE html><html>403</html>", Reason.NOT_AN_IMAGE),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', Reason.NOT_AN_IMAGE),
+        (bytes(1000), Reason.NOT_AN_IMAGE),
+        (b"%PDF-1.7", Reason.NOT_AN_IMAGE),
+        (b"\xff\xd8\xff", Reason.TRUNCATED),
+        (b"8BPS" + bytes(100), Reason.UNDECODABLE),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(100), Reason.UNDECODABLE),
+        (encoded(photograph(64, 7), "PNG"), Reason.TOO_SMALL),
+        (encoded(photograph(1, 4000), "PNG"), Reason.TOO_SMALL),
+        (encoded(photograph(400, 8), "PNG"), Reason.ASPECT_RATIO),
+    ],
+)
+def test_what_cannot_be_used_has_its_reason(data: bytes, expected: Reason) -> None:
+    assert reason(data, "photo.jpg") == expected
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (8_001, 8_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_from_its_header_before_a_pixel_is_decoded(size: tuple[int, int]) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert reason(png_header(*size)) == Reason.TOO_MANY_PIXELS
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    data = files()["progressive.jpg"]
+    scan = data.rindex(b"\xff\xda")
+    bomb = data[:scan] + data[scan:-2] * 500 + data[-2:]
+    started = time.perf_counter()
+    assert reason(bomb) == Reason.UNDECODABLE
+    assert time.perf_counter() - started < 5
+
+
+def test_the_bytes_decide_and_not_the_name() -> None:
+    picture = open_picture(files()["still.gif"], LIMITS, "photo.jpg")
+    assert isinstance(picture, Picture)
+    assert picture.format == "GIF"
+
+
+def test_the_detail_names_a_lying_extension() -> None:
+    data = bytearray(files()["rgb.png"])
+    at = data.index(b"IDAT") + 100
+    data[at : at + 50] = bytes(50)
+    refused = decode(bytes(data), LIMITS, "photo.jpg")
+    assert isinstance(refused, Rejected)
+    assert refused.reason == Reason.UNDECODABLE
+    assert refused.detail.startswith("PNG: ")
+    assert "the key says JPG" in refused.detail
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_turned_upright(orientation: int) -> None:
+    upright = photograph(64, 48)
+    stored = {
+        1: [],
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }[orientation]
+    image = upright
+    for turn in stored:
+        image = image.transpose(turn)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(image, "JPEG", quality=95, exif=exif)
+    picture = open_picture(data, LIMITS)
+    assert isinstance(picture, Picture)
+    assert (picture.width, picture.height) == picture.image.size == upright.size
+    assert difference(data, upright) < 5
+
+
+def test_broken_exif_does_not_cost_the_picture() -> None:
+    data = files()["exif.jpg"]
+    at = data.index(b"Exif\x00\x00") + 6
+    assert isinstance(decode(data[:at] + b"\xff" * 12 + data[at + 12 :], LIMITS), Image.Image)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_parts_show_white_and_not_what_hides_below(mode: str) -> None:
+    image = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
+    image.paste((0, 0, 255, 255), (0, 0, 16, 32))
+    image = image.convert(mode)
+    options = {"transparency": image.getpixel((31, 0))} if mode == "P" else {}
+    shown = pixels(encoded(image, "PNG", **options))
+    assert (shown[:, 16:] == 255).all()
+    assert (shown[:, :16] != 255).any()
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
+    ramp = np.linspace(0, 65_535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    for container in ("PNG", "TIFF"):
+        shown = pixels(encoded(Image.fromarray(ramp), container))
+        assert np.abs(shown[..., 0] - ramp // 256).max() == 0
+
+
+def test_floating_point_pixels_keep_their_picture_even_with_nan() -> None:
+    ramp = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+    shown = pixels(encoded(Image.fromarray(ramp), "TIFF"))
+    assert shown[0, 0, 0] == 0
+    assert shown[-1, -1, 0] == 255
+    ramp[3, 3] = np.nan
+    assert pixels(encoded(Image.fromarray(ramp * 1000), "TIFF"))[-1, -1, 0] == 255
+
+
+def test_a_colour_profile_is_applied() -> None:
+    image = photograph()
+    lab = ImageCms.createProfile("LAB")
+    stored = ImageCms.profileToProfile(image, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    assert stored is not None
+    assert difference(encoded(stored, "TIFF"), image) < 3
+
+
+def test_an_srgb_profile_changes_nothing_and_a_broken_one_is_ignored() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain = pixels(encoded(photograph(), "PNG"))
+    assert (pixels(encoded(photograph(), "PNG", icc_profile=srgb)) == plain).all()
+    assert (pixels(encoded(photograph(), "PNG", icc_profile=b"nonsense" * 20)) == plain).all()
+
+
+def test_a_scaled_jpeg_still_has_twice_the_pixels_it_is_shrunk_to() -> None:
+    data = encoded(photograph(1200, 900), "JPEG")
+    picture = open_picture(data, LIMITS, side=96)
+    assert isinstance(picture, Picture)
+    assert (picture.width, picture.height) == (1200, 900)
+    assert 192 <= min(picture.image.size) < 900
+
+
+def test_what_is_sent_to_the_annotator_is_upright_small_enough_and_always_the_same() -> None:
+    data = files()["exif.jpg"]
+    sent = for_api(data, LIMITS, 32)
+    assert sent == for_api(data, LIMITS, 32)
+    shown = Image.open(io.BytesIO(sent))
+    assert (shown.format, shown.mode, shown.size) == ("JPEG", "RGB", (24, 32))
+    assert not shown.getexif()
+    assert Image.open(io.BytesIO(for_api(data, LIMITS, 500))).size == (48, 64)
+
+
+def test_bytes_that_are_no_picture_are_an_error_to_render() -> None:
+    with pytest.raises(InputError, match="zero_byte"):
+        for_api(b"", LIMITS, 100)
+
+
+def test_thumbnails_stay_below_ten_kilobytes_even_of_noise() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8))
+    for image in (noise, photograph(600, 600)):
+        made = thumbnail(encoded(image, "PNG"), 400)
+        assert len(made) <= 10_000
+        assert Image.open(io.BytesIO(made)).format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    "key", ["a/.DS_Store", "Thumbs.db", "a/._x.jpg", "notes.TXT", "labels.json", "t.csv", "README.md", "folder/"]
+)
+def test_names_that_no_picture_has_are_told_without_reading(key: str) -> None:
+    assert not_an_image_by_name(key)
+
+
+@pytest.mark.parametrize("key", ["a.jpg", "a/b.c.PNG", "no extension", "a.data", "thumbs.db/x.jpg", "ü.jpeg"])
+def test_names_that_a_picture_may_have_are_not_judged(key: str) -> None:
+    assert not_an_image_by_name(key) is None
+
+
+def test_every_reason_explains_itself_in_one_sentence() -> None:
+    for item in Reason:
+        assert item.explanation.endswith(".")
+        assert item.explanation.count(". ") == 0
+        assert item == item.value
+
+
+def test_every_supported_format_has_a_file_in_these_tests() -> None:
+    assert {sniff(data) for data in files().values()} == set(SUPPORTED)
+
+
+@pytest.mark.parametrize("name", ["lzw.tiff", "still.avif", "still.jp2"])
+def test_a_guarded_picture_is_the_same_picture(name: str) -> None:
+    assert sniff(files()[name]) in FRAGILE
+    inside, guarded = open_picture(files()[name], LIMITS), open_guarded(files()[name], LIMITS)
+    assert isinstance(inside, Picture)
+    assert isinstance(guarded, Picture)
+    assert inside.image.tobytes() == guarded.image.tobytes()
+    assert (inside.width, inside.height, inside.format) == (guarded.width, guarded.height, guarded.format)
+    refused = open_guarded(files()[name][:200], LIMITS)
+    assert refused == open_picture(files()[name][:200], LIMITS)
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_image() -> None:
+    crashing = Guard([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"])
+    refused = crashing.open(files()["raw.tiff"], LIMITS)
+    assert isinstance(refused, Rejected)
+    assert refused.reason == Reason.UNDECODABLE
+    assert "crashed" in refused.detail
+    hanging = Guard([sys.executable, "-c", "import time; time.sleep(60)"], patience=0.5)
+    refused = hanging.open(files()["raw.tiff"], LIMITS)
+    assert isinstance(refused, Rejected)
+    assert "took longer" in refused.detail
+
+
+def test_a_child_that_was_lost_is_replaced() -> None:
+    guard = Guard()
+    assert isinstance(guard.open(files()["raw.tiff"], LIMITS), Picture)
+    assert guard._child is not None
+    guard._child.kill()
+    guard._child.wait()
+    assert isinstance(guard.open(files()["raw.tiff"], LIMITS), Picture)
+    guard.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thousand_damaged_files_each_end_as_pixels_or_a_reason(seed: int) -> None:
+    chance = random.Random(seed)
+    limits = ImageConfig(max_pixels=4_000_000)
+    names = sorted(files())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ends: dict[str, int] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(1100):
+            data = damaged(files()[names[number % len(names)]], chance)
+            started = time.perf_counter()
+            opened = open_picture(data, limits)
+            assert time.perf_counter() - started < 10
+            end = opened.reason if isinstance(opened, Rejected) else "usable"
+            ends[end] = ends.get(end, 0) + 1
+    assert ends["usable"] > 50
+    assert ends[Reason.UNDECODABLE] > 50
+    assert ends[Reason.TRUNCATED] > 50
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
