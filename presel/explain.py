@@ -48,12 +48,13 @@ def explain(record: RunRecord, image: str) -> Explanation:
 
 
 def _with_choice(record: RunRecord, found: Explanation, sample_id: str) -> Explanation:
-    instruction = _row((*record.reference_instructions, *record.instructions), sample_id)
+    reference = _row(record.reference_instructions, sample_id)
+    instruction = reference or _row(record.instructions, sample_id)
     plan = {row["task"]: row for row in rows_of(table_store.read(record.plan))}
     return found.model_copy(
         update={
             "sample_id": sample_id,
-            "reference": _row(record.reference, sample_id),
+            "reference": _row(record.reference, sample_id) if reference else None,
             "relevance": _row(record.relevance, sample_id),
             "ranking": _row(record.rankings, sample_id),
             "quota": plan[found.task]["quota"],

@@ -91,7 +91,7 @@ class Policy:
 
     def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
         """A task that must look at the world, or show something, every time."""
-        return task(_observed(function, name), name=name, cache_policy=NO_CACHE, **self._common())
+        return task(_observed(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
 
     def _common(self) -> dict[str, Any]:
         return {

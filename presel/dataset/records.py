@@ -50,9 +50,17 @@ def chosen(rankings: Iterable[pa.Table], instructed: pa.Array) -> pa.Table:
     return pa.concat_tables(parts).sort_by([("task", "ascending"), ("order", "ascending")]).combine_chunks()
 
 
+_BEFORE_SAMPLES = {"ingest", "embed"}
+
+
 def rejected(tables: Iterable[pa.Table]) -> pa.Table:
-    """REJECTS of all stages, each row once, in an order that depends on nothing but the rows."""
-    rows = {tuple(row[name] or "" for name in REJECTS.names) for table in tables for row in rows_of(table)}
+    """REJECTS of all stages, each row once, in an order that depends on nothing but the rows.
+
+    What was refused before it was a sample is named by its key alone: the id of a listed object holds its etag, which another
+    copy of the same folder does not share.
+    """
+    told = (row | {"id": ""} if row["stage"] in _BEFORE_SAMPLES else row for table in tables for row in rows_of(table))
+    rows = {tuple(row[name] or "" for name in REJECTS.names) for row in told}
     return pa.Table.from_pylist([dict(zip(REJECTS.names, row, strict=True)) for row in sorted(rows)], schema=REJECTS)
 
 
