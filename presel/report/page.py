@@ -23,16 +23,16 @@ from markupsafe import Markup
 
 from presel.report.axes import axis
 from presel.report.contents import Contents, Map, Row
+from presel.report.curves import coverage_curve, loss_curve
 from presel.report.figures import TaskLine, dollars, task_lines, totals
 from presel.report.gallery import PER_TASK, picks_to_show, relevance_extremes
-from presel.report.palette import colours
-from presel.report.plots import curve_svg, interval_svg, map_svg
+from presel.report.palette import OTHER, colours
+from presel.report.plots import interval_svg, map_svg
 
 HEADINGS = (
     ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"),
     ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Cost", "n"),
 )  # fmt: skip
-_COVERAGE_LINES = (("random", "other"), ("planned", "strong"))
 _WEIGHT_ROWS = 40
 _EXAMPLES = 3
 
@@ -54,8 +54,8 @@ def build_report(contents: Contents) -> bytes:
             **_figures(contents),
             **_samples(contents),
             rejects=_rejects(contents.rejects),
-            fit=_fit(contents.fit),
-            coverage=_coverage(contents),
+            fit=loss_curve(contents.fit),
+            coverage=coverage_curve(contents),
             settings=yaml.safe_dump(dict(contents.config), sort_keys=True, allow_unicode=True),
             digests=contents.digests,
             libraries=contents.libraries,
@@ -70,9 +70,9 @@ def _figures(contents: Contents) -> dict[str, Any]:
     records = contents.changes["records"]
     whole = max(sums.all_usd, sums.spent_usd) or 1.0
     heaviest = max((line.weight for line in lines), default=0.0) or 1.0
-    temperature = contents.config["weights"]["temperature"] or 1 / math.sqrt(max(1, len(lines)))
+    temperature = contents.config["weights"]["temperature"] or 1 / math.sqrt(max(1, sums.tasks))
     tasks = [dot.task for dot in contents.map.dots] if contents.map else []
-    palette = colours([*tasks, *(line.task for line in lines)])
+    palette = {line.task: OTHER for line in lines} | colours([*tasks, *(line.task for line in lines if line.usable)])
     shown, hidden = _ends(sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task)))
     return {
         "lines": lines,
@@ -87,11 +87,23 @@ def _figures(contents: Contents) -> dict[str, Any]:
         "weight_bars": {line.task: round(100 * line.weight / heaviest, 2) for line in lines},
         "temperature": temperature,
         "factor": math.exp(min(0.2 / temperature, 700.0)),
+        "adjustments": _adjustments(contents.config["weights"]),
         "weights_hidden": hidden,
         **_weights(shown, contents.records),
         "map": _map(contents.map, palette) if contents.map else None,
         "drifts": _drifts(contents.changes["weights"]["tasks"]),
     }
+
+
+def _adjustments(settings: Mapping[str, Any]) -> list[str]:
+    """What stands between the mean IRS and the weight beside the softmax, in words; nothing in the paper's settings."""
+    said = {
+        "noisy task means are pulled towards the pool's": settings.get("shrinkage"),
+        "means are trimmed": settings.get("estimator") == "trimmed",
+        f"weights are multiplied by task size to the power {settings.get('size_prior')}": settings.get("size_prior"),
+        f"{settings.get('floor')} of the weight is spread evenly": settings.get("floor"),
+    }
+    return [words for words, applies in said.items() if applies]
 
 
 def _weights(lines: Sequence[TaskLine], records: Sequence[Row]) -> dict[str, Any]:
@@ -168,46 +180,6 @@ def _rejects(rejects: Sequence[Row]) -> list[dict[str, Any]]:
         }
         for (stage, reason), rows in ordered
     ]
-
-
-def _fit(steps: Sequence[Row]) -> dict[str, Any] | None:
-    points = [
-        (float(row["step"]), row["loss"]) for row in steps if row["loss"] is not None and math.isfinite(row["loss"])
-    ]
-    if len(points) < 2:
-        return None
-    losses = [loss for _, loss in points]
-    tenth = max(1, len(points) // 10)
-    smooth = [
-        (step, fsum(losses[max(0, i - tenth) : i + tenth + 1]) / len(losses[max(0, i - tenth) : i + tenth + 1]))
-        for i, (step, _) in enumerate(points)
-    ]
-    x, y = axis([step for step, _ in points]), axis(losses, zero=True)
-    first, last = fsum(losses[:tenth]) / tenth, fsum(losses[-tenth:]) / tenth
-    label = f"Training loss over {len(points)} steps, from {first:.2f} to {last:.2f}"
-    svg = curve_svg([("thin", points), ("strong", smooth)], x, y, label)
-    return {"svg": svg, "x": x, "y": y, "steps": len(points), "first": first, "last": last}
-
-
-def _coverage(contents: Contents) -> dict[str, Any] | None:
-    found = contents.coverage
-    if found is None:
-        return None
-    percents = {name: [100 * share for share in getattr(found, name)] for name in ("planned", "random")}
-    x, y = axis(found.records), axis([*percents["planned"], *percents["random"]])
-    lines = [(kind, list(zip(found.records, percents[name], strict=True))) for name, kind in _COVERAGE_LINES]
-    planned, random = (percents[name][-1] for name in ("planned", "random"))
-    label = f"Share of the pool covered: {planned:.0f} % by the plan, {random:.0f} % by a random choice of as many"
-    spent = fsum(row["cost_usd"] or 0.0 for row in contents.records)
-    return {
-        "svg": curve_svg(lines, x, y, label),
-        "x": x,
-        "y": y,
-        "start": percents["planned"][0],
-        "planned": planned,
-        "random": random,
-        "price": spent / max(1, len(contents.records)),
-    }
 
 
 def _ends(lines: Sequence[TaskLine]) -> tuple[list[TaskLine], int]:

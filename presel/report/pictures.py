@@ -38,9 +38,9 @@ def map_png(found: Map) -> bytes:
 
 def weights_png(lines: Sequence[TaskLine]) -> bytes:
     """IRS with its interval beside the weight it leads to, heaviest first, at most 40 tasks."""
-    rows = sorted(lines, key=lambda line: (-line.weight, line.task))[:40][::-1]
+    rows = sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task))[:40][::-1]
     figure, (left, right) = _figure(9.0, 1.1 + 0.3 * len(rows), columns=2)
-    hues = colours(line.task for line in lines)
+    hues = colours(line.task for line in lines if line.usable)
     for place, line in enumerate(rows):
         if line.irs is not None and line.irs_low is not None and line.irs_high is not None:
             left.plot([line.irs_low, line.irs_high], [place, place], color=hues[line.task], alpha=0.5, lw=2.5)
@@ -48,7 +48,8 @@ def weights_png(lines: Sequence[TaskLine]) -> bytes:
             left.plot([line.irs], [place], "o", color=hues[line.task], ms=6)
         right.barh(place, 100 * line.weight, color=hues[line.task], height=0.6)
     left.set(yticks=range(len(rows)), yticklabels=[_words(line.task) for line in rows], title="IRS, 95 % interval")
-    right.set(yticks=[], title="Weight, %")
+    right.set(title="Weight, %")
+    right.tick_params(labelleft=False)
     left.grid(axis="x", color=_RULE)
     return _png(figure)
 

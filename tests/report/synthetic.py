@@ -55,22 +55,23 @@ def make(
     per_task: int = 200,
     dropped: int = 0,
     prefix: str = "",
+    store: str | None = None,
 ) -> RunRecord:
-    """A run whose images lie in `folder/images` and whose tables lie in `folder/store`.
+    """A run whose images lie in `folder/images` and whose tables lie in `store`, else in `folder/store`.
 
     `dropped` leaves that many of each task's picks without an instruction; `prefix` goes before every response.
     """
-    maker = _Maker(folder, seed, prefix)
+    maker = _Maker(folder, seed, prefix, store or str(folder / "store"))
     made = [maker.task(ordinal, task, per_task, dropped) for ordinal, task in enumerate(tasks)]
     return maker.run(made)
 
 
 class _Maker:
-    def __init__(self, folder: Path, seed: int, prefix: str) -> None:
+    def __init__(self, folder: Path, seed: int, prefix: str, store: str) -> None:
         self.config = RefreshConfig.model_validate(
             {
                 "source": {"uri": str(folder / "images")},
-                "store": str(folder / "store"),
+                "store": store,
                 "encoder": {"name": "builtin"},
                 "reference_model": {"model": "builtin"},
                 "generator": {"base_url": "http://user:pw@127.0.0.1:1/v1?token=s3cret", "max_cost": 5.0},

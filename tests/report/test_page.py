@@ -101,3 +101,10 @@ def test_two_hundred_tasks_fit_on_a_page(contents: Contents) -> None:
     assert len(page) < 3_200_000
     assert all(f"<bdi>{name}</bdi>" in page for name in names)
     assert "160 tasks in between are left out here" in page
+
+
+def test_weights_that_are_not_a_plain_softmax_say_so(contents: Contents) -> None:
+    adjusted = {**contents.config, "weights": {**contents.config["weights"], "floor": 0.1, "shrinkage": True}}
+    page = build_report(replace(contents, config=adjusted)).decode()
+    assert "noisy task means are pulled towards the pool&#39;s; 0.1 of the weight is spread evenly" in page
+    assert "before this" not in build_report(contents).decode()
