@@ -1,7 +1,8 @@
-"""k-means that costs close to linear time when k grows with n (k = n / 100), at an inertia below scikit-learn's.
+"""k-means at close to linear cost when k grows with n (k = n / 100), with an inertia below scikit-learn's.
 
-One function, three engines behind it: `small` (plain numpy, restarts), `large` (compiled inner loops on CPU) and `gpu`
-(torch). All return the same `Clustering`; which one ran is a matter of size and device, never of quality.
+One function, two engines: `plan` on the CPU (its docstring is the algorithm) and `gpu` through torch, where exact passes
+are cheap. Nothing is compiled: the inner loops are BLAS products on a few threads, so the first call of a process is as
+quick as the next, and 250 images take 20 ms.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from presel.checks import embedding_matrix, finite_rows, whole_number
-from presel.clustering.small import best_of_starts, squared_error
+from presel.clustering.lloyd import squared_error
+from presel.clustering.plan import WIDE_PASSES, cluster
 from presel.errors import InputError
 from presel.parallel import one_blas_thread
 
 __all__ = ["Clustering", "kmeans"]
 
 WHERE = "presel.clustering.kmeans"
+GPU_WORK = 1e10
+"""n k d from which "auto" prefers a GPU: below it, the CPU is done before the rows are copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """labels int32[n] in 0..k-1, each row's nearest centroid; centroids float32[k, d]; inertia: sum of squared distances
-    of the rows to their centroids; iterations: passes over the rows that moved centroids."""
+    """labels int32[n] in 0..k-1; centroids float32[k, d]; inertia: sum of squared distances of the rows to their
+    centroids (float64 accumulation); iterations: passes over the rows that moved centroids."""
 
     labels: NDArray[np.int32]
     centroids: NDArray[np.float32]
@@ -35,21 +39,46 @@ class Clustering:
 def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", quality: str = "default") -> Clustering:
     """Euclidean k-means.
 
-    embeddings float[n, d], rows L2-normalised by the caller (any rows work); 1 <= k <= n; device "auto" or "cpu".
-    Labels are numbered by first appearance: row 0 is in cluster 0. Rows must come in a fixed order (the stages sort by
-    sample id): then the same rows and seed give the same bytes for any number of threads. With fewer distinct rows than
-    k, the surplus centroids repeat a row and own none.
+    embeddings float[n, d], rows L2-normalised by the caller (any finite rows work); 1 <= k <= n. device: "auto" (a GPU
+    when torch sees one and the problem is large), "cpu", or a torch device ("cuda", "cuda:1", "torch:cpu").
+    quality: "fast", "default" or "best" (more restarts, swaps and passes).
+
+    Every row is with its nearest centroid while n k d <= 3e10; beyond that for all but about 0.1 % of the rows. Labels
+    are numbered by first appearance: row 0 is in cluster 0. Pass rows in a fixed order (the stages sort by sample id):
+    the same rows and seed then give the same bytes for any number of threads. With fewer distinct rows than k, the
+    surplus centroids repeat a row and own none.
     Raises InputError for an empty matrix, k out of range, NaN or infinity (naming rows), an unknown device or quality.
     """
     rows = embedding_matrix(embeddings, WHERE)
     clusters = whole_number(k, WHERE, name="k", least=1)
     if clusters > len(rows):
         raise InputError("more clusters than rows", where=WHERE, expected=f"k <= {len(rows)}", got=clusters)
-    finite_rows(np.isfinite(rows).all(axis=1), WHERE)
+    if quality not in WIDE_PASSES:
+        raise InputError("unknown quality", where=WHERE, expected=f"one of {sorted(WIDE_PASSES)}", got=quality)
+    generator_seed = whole_number(seed, WHERE, name="seed", least=0)
+    _finite(rows)
     with one_blas_thread():
-        centroids, labels, iterations = best_of_starts(rows, clusters, seed, starts=8)
-    inertia = squared_error(rows, centroids, labels)
+        centroids, labels, iterations = _engine(rows, clusters, generator_seed, device, quality)
+        inertia = squared_error(rows, centroids, labels)
     return Clustering(*_by_first_appearance(centroids, labels), inertia, iterations)
+
+
+def _engine(
+    rows: NDArray[np.float32], k: int, seed: int, device: str, quality: str
+) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
+    if device == "cpu" or (device == "auto" and float(len(rows)) * k * rows.shape[1] < GPU_WORK):
+        return cluster(rows, k, seed, quality)
+    from presel.clustering.gpu import cluster_on, has_gpu
+
+    if device == "auto" and not has_gpu():
+        return cluster(rows, k, seed, quality)
+    return cluster_on("cuda" if device == "auto" else device, rows, k, seed, WIDE_PASSES[quality])
+
+
+def _finite(rows: NDArray[np.float32], block: int = 4096) -> None:
+    """Blockwise, because the mask of all entries would be a quarter of the embeddings."""
+    parts = [np.isfinite(rows[i : i + block]).all(axis=1) for i in range(0, len(rows), block)]
+    finite_rows(np.concatenate(parts), WHERE)
 
 
 def _by_first_appearance(

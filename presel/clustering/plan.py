@@ -1,0 +1,90 @@
+"""The plan for large problems: good starts, near passes, swaps, and a wide pass at the end.
+
+    seeds            greedy k-means++ inside coarse cells of a sample                      (seeding)
+    first labels     the nearest seed of the row's own coarse cell                         n (cells + seeds a cell) d
+    near passes      each row against the WIDTH nearest centroids of its own               n WIDTH d
+    swaps            useless centroids move to bad clusters, two near passes after each    n d
+    wide passes      against all centroids while n k d is small, else through a projection n k d, or n k PROJECTED
+
+Only the last line grows with n k. Measured figures, also for what did not help, are in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from presel.clustering.passes import cell_pass, exact_pass, near_pass, projected_pass
+from presel.clustering.seeding import Seeds, seeds
+from presel.clustering.state import Matrix, State
+from presel.clustering.swaps import Swapper
+
+WIDTH = 20
+FIRST_PASSES = 3
+SWAP_ROUNDS = {"fast": 2, "default": 6, "best": 16}
+STARTS = {
+    "fast": ((math.inf, 1),),
+    "default": ((1e7, 6), (1e8, 3), (math.inf, 1)),
+    "best": ((1e8, 12), (1e9, 4), (math.inf, 2)),
+}
+"""(n k d up to which, starts): swaps repair most of a poor start, so more starts pay only where they cost nothing."""
+WIDE_PASSES = {"fast": 1, "default": 2, "best": 6}
+EXACT_WORK = 3e10
+"""Up to this n k d (one pass: 0.7 s of one core) wide passes are exact."""
+CHEAP_WORK = 1e9
+"""Up to this n k d wide passes go on until no row moves, at most UNTIL_STILL of them."""
+UNTIL_STILL = 100
+SETTLED = 0.001
+"""Share of moving rows under which passes stop."""
+STILL = 1e-3
+"""A centroid that moved less than this share of the mean squared error counts as still."""
+
+
+def cluster(rows: Matrix, k: int, seed: int, quality: str) -> tuple[Matrix, NDArray[np.int64], int]:
+    """(centroids float32[k, d], labels int64[n], passes): of several starts where they are cheap, the best."""
+    work = float(len(rows)) * k * rows.shape[1]
+    starts = next(count for most, count in STARTS[quality] if work <= most)
+    runs = [_run(rows, seeds(rows, k, seed, start), quality, work) for start in range(starts)]
+    state, passes = min(runs, key=lambda run: run[0].inertia())
+    return state.centroids, state.labels, passes
+
+
+def _run(rows: Matrix, start: Seeds, quality: str, work: float) -> tuple[State, int]:
+    state = State(rows, start.rows)
+    cell_pass(state, start)
+    passes = _near(state, FIRST_PASSES, everything=True)
+    swapper = Swapper(state)
+    for _ in range(SWAP_ROUNDS[quality]):
+        if not swapper.swap():
+            break
+        passes += _near(state, 2)
+    return state, passes + _wide(state, quality, work)
+
+
+def _wide(state: State, quality: str, work: float) -> int:
+    """Passes against all centroids; the last step is an assignment, so that labels fit the centroids."""
+    limit, settled = (UNTIL_STILL, 0.0) if work <= CHEAP_WORK else (WIDE_PASSES[quality], SETTLED)
+    for done in range(1, limit + 1):
+        _update(state, still=0.0)
+        if work <= EXACT_WORK:
+            moved = exact_pass(state)
+        else:
+            moved = projected_pass(state, settled)
+            _near(state, 2)
+        if moved <= settled * len(state.rows):
+            return done
+    return limit
+
+
+def _near(state: State, limit: int, *, everything: bool = False) -> int:
+    for done in range(1, limit + 1):
+        _update(state)
+        if near_pass(state, WIDTH, everything=everything and done == 1) <= SETTLED * len(state.rows):
+            return done
+    return limit
+
+
+def _update(state: State, still: float = STILL) -> None:
+    state.update(still * state.inertia() / len(state.rows))
