@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from presel import summary, table_store
+from presel import table_store
+from presel.dataset.records import rejected
 from presel.errors import InputError
 from presel.images import thumbnail
 from presel.report.card import plain
@@ -52,21 +53,29 @@ def plan_rows(record: RunRecord) -> list[dict[str, Any]]:
 
 def plan_words(record: RunRecord) -> str:
     """One sentence a person can sign: how many images for how much, against all of them."""
-    plan, money = rows_of(table_store.read(record.plan)), summary.money(record)
+    plan = rows_of(table_store.read(record.plan))
     quota, reference = (sum(row[name] for row in plan) for name in ("quota", "reference"))
     usable, shortfall = (sum(row[name] for row in plan) for name in ("usable", "shortfall"))
     low, high = (sum(row[name] or 0.0 for row in plan) for name in ("price_low_usd", "price_high_usd"))
     words = (
         f"{quota:,} images to instruct beside the {reference:,} of the reference set, of {usable:,} usable ones. "
         f"Expected price of the {quota:,}: {dollars(sum(row['price_usd'] or 0.0 for row in plan))} "
-        f"({dollars(low)}–{dollars(high)}); all usable images would cost about {dollars(money.everything)}."
+        f"({dollars(low)}–{dollars(high)}); all usable images would cost about {dollars(_everything(record, plan))}."
     )
     return f"{words} {shortfall:,} seats cannot be filled." if shortfall else words
 
 
+def _everything(record: RunRecord, plan: Sequence[Row]) -> float:
+    """What all usable images would cost at the prices of the reference answers, by the same rule as on the page."""
+    bought = [
+        row for ref in record.reference_instructions for row in rows_of(table_store.read(ref, ["task", "cost_usd"]))
+    ]
+    return sum(line.all_usd for line in task_lines(plan, [{**row, "origin": "reference"} for row in bought], []))
+
+
 def reject_rows(record: RunRecord) -> list[dict[str, Any]]:
     """Refused images and answers, at most 500, every reason among them; how many there are of each stands in each row."""
-    rows = rows_of(summary.all_rejects(record))
+    rows = rows_of(rejected(map(table_store.rejects, record.tables())))
     counts = Counter((row["stage"], row["reason"]) for row in rows)
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
