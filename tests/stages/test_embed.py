@@ -1,0 +1,177 @@
+"""Every listed image ends as a row or as a reject, whatever it is and whatever happens while it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from presel import encoders, progress, table_store
+from presel.config import EncoderConfig, ImageConfig, SourceConfig
+from presel.encoders.builtin import BuiltinEncoder
+from presel.keys import digest
+from presel.stages.embed import embed_part
+from presel.storage import open_store
+from presel.tables import TableRef, embeddings
+from presel.vectors import unit_vectors
+from tests.image_files import encoded, files
+from tests.stages.pools import ENCODER, catalogue, keys, picture, put
+from tests.storage_servers import address, s3_server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "s3"])
+def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return address(request.param, tmp_path)
+
+
+def embed(uri: str, store: str, encoder: EncoderConfig = ENCODER, part_size: int = 1000) -> TableRef:
+    (part,) = catalogue(uri, store, part_size).split()
+    return embed_part(part, SourceConfig(uri=uri), encoder)
+
+
+def fates(ref: TableRef) -> dict[str, str]:
+    rejected = {row["key"]: row["reason"] for row in table_store.rejects(ref).to_pylist()}
+    return rejected | dict.fromkeys(table_store.read(ref)["key"].to_pylist(), "usable")
+
+
+def test_rows_are_unit_vectors_in_key_order_with_what_the_picture_is(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("b", 3, 1), *keys("a", 2))
+    ref = embed(uri, str(tmp_path / "store"))
+    table = table_store.read(ref)
+    assert table.schema == embeddings(BuiltinEncoder.dimensions)
+    assert table["key"].to_pylist() == ["a/002.jpg", "b/001.jpg", "b/003.jpg"]
+    assert table["content"].to_pylist() == [digest(open_store(uri).read(key)) for key in table["key"].to_pylist()]
+    assert set(table["width"].to_pylist()) == {64}
+    assert set(table["format"].to_pylist()) == {"JPEG"}
+    raw = np.stack(table["vector"].to_numpy())
+    assert np.allclose(np.linalg.norm(raw.astype(np.float64), axis=1), 1, atol=2e-3)
+
+
+def test_every_image_ends_as_a_row_or_a_reject(uri: str, tmp_path: Path) -> None:
+    store = open_store(uri)
+    put(uri, *keys("a", *range(20)))
+    for name, data in files().items():
+        store.write(f"a/{name}", data)
+        store.write(f"a/cut {name}", data[: len(data) * 2 // 3])
+    store.write("a/page.jpg", b"<html>403</html>")
+    store.write("a/thin.png", encoded(Image.new("RGB", (4000, 1)), "PNG"))
+    ref = embed(uri, str(tmp_path / "store"))
+    ends = fates(ref)
+    assert ref.rows + ref.rejects == len(ends) == 20 + 2 * len(files()) + 2
+    assert {ends[f"a/{name}"] for name in files()} == {"usable"}
+    assert {ends[f"a/cut {name}"] for name in files()} <= {"truncated", "undecodable"}
+    assert (ends["a/page.jpg"], ends["a/thin.png"]) == ("not_an_image", "too_small")
+
+
+def test_a_pool_that_changes_while_it_is_read_ends_in_rows(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(6)))
+    (part,) = catalogue(uri, str(tmp_path / "store")).split()
+    open_store(uri).delete("a/001.jpg")
+    open_store(uri).write("a/002.jpg", picture(777) + b"tail")
+    ends = fates(embed_part(part, SourceConfig(uri=uri), ENCODER))
+    assert ends.pop("a/001.jpg") == "unreadable"
+    assert ends.pop("a/002.jpg") == "changed"
+    assert set(ends.values()) == {"usable"}
+
+
+def test_vectors_do_not_depend_on_batches_or_parts(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(23)))
+
+    def vectors(name: str, batch: int, part_size: int) -> dict[str, bytes]:
+        source, store = SourceConfig(uri=uri), str(tmp_path / name)
+        encoder = ENCODER.model_copy(update={"batch_size": batch})
+        refs = [embed_part(part, source, encoder) for part in catalogue(uri, store, part_size).split()]
+        tables = [table_store.read(ref) for ref in refs]
+        return {
+            key: vector.tobytes()
+            for table in tables
+            for key, vector in zip(table["key"].to_pylist(), np.stack(table["vector"].to_numpy()), strict=True)
+        }
+
+    assert vectors("one", 64, 1000) == vectors("other", 3, 7)
+
+
+def test_two_runs_give_the_same_bytes(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(12)))
+    open_store(uri).write("a/bad.jpg", b"no")
+    one, other = (embed(uri, str(tmp_path / name)) for name in ("one", "other"))
+    assert (one.key, one.digest) == (other.key, other.digest)
+    assert table_store.rejects(one).equals(table_store.rejects(other))
+
+
+class Faulty(BuiltinEncoder):
+    """Gives a vector of zeros for one picture and NaN for another, as a broken model would."""
+
+    identity = "faulty"
+
+    def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        vectors = super().encode(batch)
+        for row, pixels in enumerate(batch):
+            if pixels.max() == 0:
+                vectors[row] = 0
+            elif pixels.min() == 255:
+                vectors[row, 5] = np.nan
+        return vectors
+
+
+def test_a_vector_of_zeros_or_nan_is_a_reject_and_stops_nothing(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "load_encoder", lambda _: Faulty())
+    put(uri, *keys("a", *range(5)))
+    open_store(uri).write("a/black.png", encoded(Image.new("RGB", (50, 50)), "PNG"))
+    open_store(uri).write("a/white.png", encoded(Image.new("RGB", (50, 50), "white"), "PNG"))
+    ends = fates(embed(uri, str(tmp_path / "store")))
+    assert ends.pop("a/black.png") == ends.pop("a/white.png") == "not_finite"
+    assert set(ends.values()) == {"usable"}
+
+
+def test_a_part_without_one_usable_image_is_an_empty_table(uri: str, tmp_path: Path) -> None:
+    open_store(uri).write("a/one.jpg", b"not a picture")
+    ref = embed(uri, str(tmp_path / "store"))
+    assert (ref.rows, ref.rejects) == (0, 1)
+    assert table_store.read(ref).schema == embeddings(BuiltinEncoder.dimensions)
+
+
+def test_the_three_times_are_measured_apart_and_progress_is_told(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(20)))
+    heard: list[progress.Progress] = []
+    with progress.listening(heard.append):
+        facts = table_store.facts(embed(uri, str(tmp_path / "store")))
+    assert facts["images"] == 20
+    assert all(facts[f"{what}_seconds"] > 0 for what in ("read", "decode", "compute", "wall"))
+    told = [(event.done, event.total) for event in heard if event.stage == "embed"]
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_the_key_follows_what_is_computed_and_not_how(tmp_path: Path) -> None:
+    uri = str(tmp_path / "pool")
+    put(uri, *keys("a", 1))
+    (part,) = catalogue(uri, str(tmp_path / "store")).split()
+    source = SourceConfig(uri=uri)
+
+    def key(encoder: EncoderConfig) -> str:
+        return embed_part.key({"part": part, "source": source, "encoder": encoder})
+
+    assert key(ENCODER) == key(ENCODER.model_copy(update={"batch_size": 1, "device": "cpu"}))
+    assert key(ENCODER) != key(ENCODER.model_copy(update={"images": ImageConfig(min_side=9)}))
+
+
+def test_opposite_pictures_are_farther_apart_than_alike_ones(tmp_path: Path) -> None:
+    uri = str(tmp_path / "pool")
+    for name, colour in (("red", (200, 30, 30)), ("reddish", (190, 40, 35)), ("blue", (20, 40, 220))):
+        open_store(uri).write(f"a/{name}.png", encoded(Image.new("RGB", (64, 64), colour), "PNG"))
+    table = table_store.read(embed(uri, str(tmp_path / "store")))
+    vectors = dict(zip(table["key"].to_pylist(), unit_vectors(table), strict=True))
+    alike = vectors["a/red.png"] @ vectors["a/reddish.png"]
+    assert alike > vectors["a/red.png"] @ vectors["a/blue.png"]
