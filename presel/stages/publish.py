@@ -7,7 +7,7 @@ card and the diff are left out of it (an upgraded library that changes no record
 addresses appear only in the manifest's `run`. So two runs in two folders publish the same bytes in every other file.
 
 Memory: the records of a dataset, four times over (as rows, and as each format's bytes, since a store takes whole objects):
-about 1 GB at 100,000 records of 1 kB. The pool's size does not matter.
+1.0 GB and 7 s of one core at 100,000 records of 0.9 kB (224 MB of files). The pool's size does not matter.
 """
 
 from __future__ import annotations
