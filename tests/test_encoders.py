@@ -1,0 +1,249 @@
+"""Vectors: the same for the same picture, exactly the model's own preprocessing, an identity that follows the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from presel import encoders
+from presel.config import EncoderConfig
+from presel.encoders import Encoder, identity, load_encoder
+from presel.encoders.builtin import BuiltinEncoder
+from presel.errors import ConfigError, ModelError
+from presel.images import Picture
+from presel.images.decoding import open_picture
+from tests.image_files import encoded, photograph
+
+TIMM = "timm:test_vit.r160_in1k"
+DINO = "timm:vit_small_patch14_dinov2.lvd142m"
+TINY_CLIP = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
+    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
+}
+
+
+def pictures(count: int = 11) -> list[Image.Image]:
+    return [photograph(500, 400).rotate(9 * number) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Random weights for a small model of each library, as safetensors files."""
+    import open_clip
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("weights")
+    (folder / "tiny-clip.json").write_text(json.dumps(TINY_CLIP))
+    open_clip.add_model_config(folder / "tiny-clip.json")
+    torch.manual_seed(0)
+    models = {TIMM: timm.create_model("test_vit"), "clip": open_clip.create_model("tiny-clip")}
+    for name, model in models.items():
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / f"{len(name)}.sft")
+    paths = {name: folder / f"{len(name)}.safetensors" for name in models}
+    for path in paths.values():
+        path.with_suffix(".sft").rename(path)
+    return {name: str(path) for name, path in paths.items()}
+
+
+@pytest.fixture(params=["builtin", "timm", "open_clip"])
+def encoder(request: pytest.FixtureRequest, weights: dict[str, str]) -> Encoder:
+    configs = {
+        "builtin": EncoderConfig(name="builtin"),
+        "timm": EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu"),
+        "open_clip": EncoderConfig(name=f"open_clip:tiny-clip/{weights['clip']}", device="cpu"),
+    }
+    return load_encoder(configs[request.param])
+
+
+def test_vectors_are_finite_float32_of_the_announced_length(encoder: Encoder) -> None:
+    vectors = encoder.encode([encoder.prepare(image) for image in pictures(3)])
+    assert vectors.shape == (3, encoder.dimensions)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+    assert (np.linalg.norm(vectors, axis=1) > 0).all()
+
+
+def test_a_vector_does_not_depend_on_its_batch_or_on_order(encoder: Encoder) -> None:
+    prepared = [encoder.prepare(image) for image in pictures()]
+    whole = encoder.encode(prepared)
+    alone = np.concatenate([encoder.encode([one]) for one in prepared])
+    backwards = encoder.encode(prepared[::-1])[::-1]
+    assert whole.tobytes() == alone.tobytes() == np.ascontiguousarray(backwards).tobytes()
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 160), (160, 8), (33, 1000)])
+def test_pictures_of_any_shape_are_prepared(encoder: Encoder, size: tuple[int, int]) -> None:
+    vectors = encoder.encode([encoder.prepare(photograph(*size))])
+    assert np.isfinite(vectors).all()
+
+
+def test_a_scaled_decode_gives_nearly_the_same_vector(encoder: Encoder) -> None:
+    from presel.config import ImageConfig
+
+    data = encoded(photograph(2000, 1500), "JPEG", quality=90)
+    whole, scaled = (open_picture(data, ImageConfig(), side=side) for side in (None, encoder.side))
+    assert isinstance(whole, Picture)
+    assert isinstance(scaled, Picture)
+    assert scaled.image.size < whole.image.size
+    one, other = encoder.encode([encoder.prepare(whole.image), encoder.prepare(scaled.image)])
+    cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+    assert cosine > 0.999
+
+
+def exact_timm(weights: dict[str, str]) -> tuple[Any, Callable[[Image.Image], Any]]:
+    import timm
+
+    model = timm.create_model("test_vit", num_classes=0).eval()
+    state = encoders.recipe.tensors(weights[TIMM])
+    model.load_state_dict({name: value for name, value in state.items() if not name.startswith("head.")})
+    settings = timm.data.resolve_data_config({}, model=timm.create_model("test_vit.r160_in1k"))
+    return model, timm.data.create_transform(**settings)
+
+
+def exact_open_clip(weights: dict[str, str]) -> tuple[Any, Callable[[Image.Image], Any]]:
+    import open_clip
+
+    model, _, transform = open_clip.create_model_and_transforms("tiny-clip", pretrained=weights["clip"])
+    return model.eval().visual, transform
+
+
+@pytest.mark.parametrize(("name", "exact"), [(TIMM, exact_timm), ("clip", exact_open_clip)], ids=["timm", "open_clip"])
+def test_vectors_are_those_of_the_librarys_own_transform(
+    weights: dict[str, str], name: str, exact: Callable[..., Any]
+) -> None:
+    import torch
+
+    model, transform = exact(weights)
+    named = TIMM if name == TIMM else f"open_clip:tiny-clip/{weights['clip']}"
+    encoder = load_encoder(EncoderConfig(name=named, weights=weights[name], device="cpu"))
+    for image in [*pictures(4), photograph(300, 700), photograph(97, 41)]:
+        with torch.no_grad():
+            expected = model(transform(image)[None])[0].numpy()
+        got = encoder.encode([encoder.prepare(image)])[0]
+        assert expected @ got / np.linalg.norm(expected) / np.linalg.norm(got) > 0.9999
+
+
+def test_dinov2_sees_the_centre_224_of_a_shorter_side_of_256(tmp_path: Path) -> None:
+    import timm
+
+    from presel.encoders.timm import _preprocess
+
+    preprocess, settings = _preprocess(DINO, timm.get_pretrained_cfg(DINO.partition(":")[2]))
+    assert (preprocess.resize, preprocess.mode, preprocess.crop) == ((256, 256), "shortest", (224, 224))
+    assert preprocess.interpolation == "bicubic"
+    assert dict(settings) == {"img_size": 224}
+
+
+def test_the_identity_follows_the_weights_and_not_their_address(weights: dict[str, str], tmp_path: Path) -> None:
+    copy, other = tmp_path / "copy.safetensors", tmp_path / "other.safetensors"
+    data = Path(weights[TIMM]).read_bytes()
+    copy.write_bytes(data)
+    other.write_bytes(data[:-4] + b"\x00\x00\x80\x3f")
+    one, same, another = (
+        identity(EncoderConfig(name=TIMM, weights=str(path))) for path in (weights[TIMM], copy, other)
+    )
+    assert one == same != another
+    assert one.startswith("timm:test_vit")
+    assert identity(EncoderConfig(name="builtin")) == BuiltinEncoder.identity
+
+
+def test_one_encoder_is_shared_by_a_process(weights: dict[str, str]) -> None:
+    config = EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu")
+    assert load_encoder(config) is load_encoder(config.model_copy(update={"batch_size": 3}))
+
+
+@pytest.mark.parametrize(
+    "name", ["clip", "timm:", "timm:nosuch", "timm:test_vit.nosuch", "open_clip:nosuch/x", "open_clip:ViT-B-32/nosuch"]
+)
+def test_an_unknown_encoder_is_a_wrong_setting(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"encoder\.name"):
+        load_encoder(EncoderConfig(name=name))
+
+
+@pytest.mark.parametrize("name", [DINO, "open_clip:ViT-B-32/openai"])
+def test_without_a_hub_the_error_says_how_to_go_on(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match=r"encoder\.weights.*builtin"):
+        load_encoder(EncoderConfig(name=name))
+
+
+def test_weights_that_are_missing_broken_or_of_another_model_are_model_errors(
+    weights: dict[str, str], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"not tensors")
+    for path in (str(tmp_path / "gone.safetensors"), str(broken), weights["clip"]):
+        with pytest.raises(ModelError):
+            load_encoder(EncoderConfig(name=TIMM, weights=path, device="cpu"))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    class Payload:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    torch.save({"state_dict": Payload()}, tmp_path / "bad.pth")
+    with pytest.raises(ModelError):
+        load_encoder(EncoderConfig(name=TIMM, weights=str(tmp_path / "bad.pth"), device="cpu"))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(weights: dict[str, str]) -> None:
+    import torch
+
+    from presel.encoders.towers import TowerEncoder
+
+    class Cramped(TowerEncoder):
+        """A device that holds two pictures."""
+
+        def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if len(pictures) > 2:
+                raise torch.OutOfMemoryError("no room")
+            return super()._forward(pictures)
+
+    cramped = Cramped(encoders._recipe(TIMM, weights[TIMM]), "cpu")
+    roomy = load_encoder(EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu"))
+    prepared = [roomy.prepare(image) for image in pictures(7)]
+    assert np.allclose(cramped.encode(prepared), roomy.encode(prepared), atol=1e-5)
+
+
+def test_the_builtin_encoder_puts_a_picture_near_its_own_variants() -> None:
+    from skimage import data
+
+    encoder = BuiltinEncoder()
+    originals = [
+        Image.fromarray(picture) for picture in (data.astronaut(), data.coffee(), data.chelsea(), data.rocket())
+    ]
+    variants = [
+        image.resize((image.width // 2, image.height // 2)).point(lambda value: min(255, int(value * 1.05)))
+        for image in originals
+    ]
+    vectors = encoder.encode([encoder.prepare(image) for image in (*originals, *variants)])
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit[:4] @ unit[4:].T
+    assert (cosines.argmax(axis=1) == np.arange(4)).all()
+    assert np.diag(cosines).min() > 0.9
+    assert (cosines - np.diag(np.diag(cosines))).max() < 0.8
+
+
+@pytest.mark.parametrize("colour", [0, 127, 128, 255])
+def test_the_builtin_encoder_has_a_vector_for_an_empty_picture(colour: int) -> None:
+    encoder = BuiltinEncoder()
+    vector = encoder.encode([encoder.prepare(Image.new("RGB", (40, 40), (colour,) * 3))])
+    assert np.isfinite(vector).all()
+    assert np.linalg.norm(vector) > 0.5
