@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from math import fsum
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from presel import table_store
+from presel.report.figures import TaskLine, task_lines
 from presel.run_record import RunRecord
 from presel.storage import open_store
 from presel.tables import REJECTS, TableRef, rows_of
@@ -18,7 +20,7 @@ class Money(NamedTuple):
     """US dollars."""
 
     everything: float
-    """Expected price of instructing every usable sample."""
+    """Estimate: every usable image at the mean price of its task's answers."""
     paid: float
     """What the dataset's answers cost when they were bought, whichever run bought them."""
     expected: float
@@ -27,12 +29,28 @@ class Money(NamedTuple):
 
 def task_rows(record: RunRecord) -> list[dict[str, Any]]:
     """One row per task: the plan's columns, and what became of it (`picked`, `rejected`)."""
-    picked = _per_task(record.instructions)
-    rejected = Counter(all_rejects(record)["task"].to_pylist())
+    plan = rows_of(table_store.read(record.plan))
     return [
-        {**row, "picked": picked[row["task"]], "rejected": rejected[row["task"]]}
-        for row in rows_of(table_store.read(record.plan))
+        {**row, "picked": line.picked, "rejected": line.rejected} for row, line in zip(plan, lines(record), strict=True)
     ]
+
+
+def lines(record: RunRecord) -> list[TaskLine]:
+    """The figures of every task, as the report and the card show them."""
+    bought = [*_bought(record.reference_instructions, "reference"), *_bought(record.instructions, "selected")]
+    return task_lines(rows_of(table_store.read(record.plan)), bought, rows_of(all_rejects(record)))
+
+
+def money(record: RunRecord) -> Money:
+    """From what the answers cost, as it stands in the tables."""
+    plan = rows_of(table_store.read(record.plan))
+    reference = fsum(row["cost_usd"] for row in _bought(record.reference_instructions, "reference"))
+    of_tasks = lines(record)
+    return Money(
+        everything=fsum(line.all_usd for line in of_tasks),
+        paid=fsum(line.spent_usd for line in of_tasks),
+        expected=reference + fsum(row["price_usd"] or 0.0 for row in plan),
+    )
 
 
 def all_rejects(record: RunRecord) -> pa.Table:
@@ -40,30 +58,6 @@ def all_rejects(record: RunRecord) -> pa.Table:
     tables = [table_store.rejects(ref) for ref in record.tables() if ref.rejects]
     together = pa.concat_tables([REJECTS.empty_table(), *tables])
     return together.sort_by([("stage", "ascending"), ("task", "ascending"), ("key", "ascending"), ("id", "ascending")])
-
-
-def money(record: RunRecord) -> Money:
-    """From the ledger's figures as they stand in the tables."""
-    plan = rows_of(table_store.read(record.plan))
-    reference = _cost(record.reference_instructions)
-    usable, instructed = sum(row["usable"] for row in plan), sum(row["reference"] for row in plan)
-    each = reference / instructed if instructed else 0.0
-    return Money(
-        everything=each * usable,
-        paid=reference + _cost(record.instructions),
-        expected=reference + sum(row["price_usd"] or 0.0 for row in plan),
-    )
-
-
-def _per_task(instructions: Iterable[TableRef]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for ref in instructions:
-        found.update(table_store.read(ref, ["task"])["task"].to_pylist())
-    return found
-
-
-def _cost(instructions: Iterable[TableRef]) -> float:
-    return sum(sum(table_store.read(ref, ["cost_usd"])["cost_usd"].to_pylist()) for ref in instructions)
 
 
 def reject_counts(record: RunRecord) -> dict[str, int]:
@@ -77,3 +71,9 @@ def report_address(record: RunRecord) -> str:
     if record.report is None:
         return "no report yet: run `presel run`"
     return open_store(record.report.store).locate(f"{record.report.folder}/page.html")
+
+
+def _bought(instructions: Iterable[TableRef], origin: str) -> Iterator[dict[str, Any]]:
+    for ref in instructions:
+        for row in rows_of(table_store.read(ref, ["task", "cost_usd"])):
+            yield {**row, "origin": origin}

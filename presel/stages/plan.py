@@ -88,7 +88,7 @@ def weigh(scores: list[Floats], sizes: list[int], config: WeightsConfig, seed: i
     scored = np.array([int(np.isfinite(values).sum()) for values in scores], dtype=np.int64)
     irs = weights.mean_relevance(scores, estimator=config.estimator, shrink=config.shrinkage)
     low, high = weights.bootstrap_intervals(
-        scores, seed=seed, temperature=config.temperature, estimator=config.estimator
+        scores, seed=seed, level=0.95, temperature=config.temperature, estimator=config.estimator
     )
     weight = weights.adjusted_weights(
         weights.task_weights(irs, config.temperature), sizes=sizes, size_prior=config.size_prior, floor=config.floor
