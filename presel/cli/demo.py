@@ -51,23 +51,28 @@ def demo(
         staged(folder, images=images, seed=seed, s3=s3, paper=paper, on_progress=on_progress) as setting,
         _server(ui) as address,
     ):
-        _run(setting, as_json)
+        _run(setting, folder / "report.html", as_json)
         if address:
             _stay_up(address)
 
 
-def _run(setting: Setting, as_json: bool) -> None:
+def _run(setting: Setting, page: Path, as_json: bool) -> None:
+    from presel import table_store
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
 
     finished = run_flow("refresh", setting.config)
+    if finished.record.report is not None:
+        page.write_bytes(table_store.file(finished.record.report, "page.html"))
 
     def words() -> None:
         show_run(finished)
+        screen.print(f"Open     {page.absolute()}", markup=False, soft_wrap=True)
         screen.print(f"\n{finished.seconds:.0f} s; the annotator was asked {setting.requests()} times.")
         screen.print(_WORDS, markup=False, soft_wrap=True)
 
-    show({**run_result(finished), "requests": setting.requests()}, as_json, words)
+    result = {**run_result(finished), "page": str(page.absolute()), "requests": setting.requests()}
+    show(result, as_json, words)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ what is paid for is keyed by the address as written, and a second demo buys noth
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -122,6 +123,7 @@ def s3_server() -> Iterator[str]:
 
     from presel.storage import s3
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it says one line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
