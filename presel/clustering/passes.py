@@ -16,24 +16,42 @@ from presel.clustering.seeding import Seeds
 from presel.clustering.state import BLOCK, Ints, Matrix, State, chunks
 from presel.parallel import each
 
-PROJECTED = 96
+SHORTER = 8
+LEAST_DIMENSIONS = 32
+SCORES = 1 << 21
 PROBE = 16
 
 
-def near_pass(state: State, width: int, *, everything: bool = False) -> int:
-    """Move each row to the nearest of its centroid's `width` neighbours; returns how many rows moved."""
-    near, members = state.neighbours(width), state.members()
-    active = np.flatnonzero(state.moved[near].any(axis=1)) if not everything else np.arange(state.k)
-    active = active[[len(members[c]) > 0 for c in active]] if len(active) else active
+class NearPasses:
+    """Near passes on one state, with the candidate lists kept between them."""
 
-    def visit(places: range) -> int:
-        changed = 0
-        for cluster in active[places.start : places.stop].tolist():
-            rows = members[cluster]
-            changed += _settle(state, rows, np.take(state.rows, rows, axis=0), near[cluster])
-        return changed
+    def __init__(self, state: State, width: int) -> None:
+        self.state, self.width = state, width
+        self.lists = state.neighbours(width, np.arange(state.k))
 
-    return sum(each(visit, chunks(len(active))))
+    def run(self) -> int:
+        """Move rows to the nearest candidate of their cluster, wherever one of those moved; returns how many rows did."""
+        self._refresh()
+        state, members = self.state, self.state.members()
+        active = [c for c in np.flatnonzero(state.moved[self.lists].any(axis=1)).tolist() if len(members[c])]
+
+        def visit(places: range) -> int:
+            changed = 0
+            for cluster in active[places.start : places.stop]:
+                rows = members[cluster]
+                changed += _settle(state, rows, np.take(state.rows, rows, axis=0), self.lists[cluster])
+            return changed
+
+        moved = sum(each(visit, chunks(len(active))))
+        state.moved[:] = False
+        return moved
+
+    def _refresh(self) -> None:
+        """New lists for the centroids that moved, and for those that now are near one of them."""
+        moved = np.flatnonzero(self.state.moved)
+        self.lists[moved] = self.state.neighbours(self.width, moved)
+        others = np.setdiff1d(self.lists[moved], moved)
+        self.lists[others] = self.state.neighbours(self.width, others)
 
 
 def exact_pass(state: State) -> int:
@@ -63,7 +81,7 @@ def cell_pass(state: State, seeds: Seeds) -> None:
 
 
 def projected_pass(state: State, settled: float) -> int:
-    """Offer each row the centroid that looks nearest in PROJECTED dimensions; it moves if that one is truly nearer.
+    """Offer each row the centroid that looks nearest in an eighth of the dimensions; it moves if that one is truly nearer.
 
     The dimensions are the longest axes of the centroids, where they differ most; the offer is checked in all of them.
     One block in PROBE is tried first: when no more than the share `settled` moves there, the others are left alone.
@@ -72,14 +90,17 @@ def projected_pass(state: State, settled: float) -> int:
     centre = state.centroids.mean(axis=0)
     spread = state.centroids - centre
     _, axes = np.linalg.eigh(spread.T @ spread)
-    axes = np.ascontiguousarray(axes[:, -PROJECTED:])
+    axes = np.ascontiguousarray(axes[:, -max(LEAST_DIMENSIONS, state.rows.shape[1] // SHORTER) :])
     short = spread @ axes
-    half = np.einsum("ij,ij->i", short, short) / 2
+    # One more dimension carries |c|^2 / 2, so that the product alone ranks the centroids.
+    short = np.hstack([short, -np.einsum("ij,ij->i", short, short)[:, None] / 2])
+    step = max(128, min(BLOCK, SCORES // state.k))
 
     def visit(start: int) -> int:
-        vectors = state.rows[start : start + BLOCK]
+        vectors = state.rows[start : start + step]
         here = slice(start, start + len(vectors))
-        offer = ((vectors - centre) @ axes @ short.T - half).argmax(axis=1)
+        query = np.hstack([(vectors - centre) @ axes, np.ones((len(vectors), 1), dtype=np.float32)])
+        offer = (query @ short.T).argmax(axis=1)
         difference = vectors - state.centroids[offer]
         distance = np.einsum("ij,ij->i", difference, difference)
         better = (distance < state.distance[here]) & (offer != state.labels[here])
@@ -88,7 +109,7 @@ def projected_pass(state: State, settled: float) -> int:
         state.distance[rows] = distance[better]
         return state.relabel(rows, offer[better])
 
-    starts = list(range(0, len(state.rows), BLOCK))
+    starts = list(range(0, len(state.rows), step))
     probe = sum(each(visit, starts[::PROBE]))
     if probe * PROBE <= settled * len(state.rows):
         return probe * PROBE

@@ -4,7 +4,7 @@
     first labels     the nearest seed of the row's own coarse cell                         n (cells + seeds a cell) d
     near passes      each row against the WIDTH nearest centroids of its own               n WIDTH d
     swaps            useless centroids move to bad clusters, two near passes after each    n d
-    wide passes      against all centroids while n k d is small, else through a projection n k d, or n k PROJECTED
+    wide passes      against all centroids while n k d is small, else through a projection n k d, or n k d / 8
 
 Only the last line grows with n k. Measured figures, also for what did not help, are in docs/performance.md.
 """
@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from presel.clustering.passes import cell_pass, exact_pass, near_pass, projected_pass
+from presel.clustering.passes import NearPasses, cell_pass, exact_pass, projected_pass
 from presel.clustering.seeding import Seeds, seeds
 from presel.clustering.state import Matrix, State
 from presel.clustering.swaps import Swapper
@@ -54,16 +54,18 @@ def cluster(rows: Matrix, k: int, seed: int, quality: str) -> tuple[Matrix, NDAr
 def _run(rows: Matrix, start: Seeds, quality: str, work: float) -> tuple[State, int]:
     state = State(rows, start.rows)
     cell_pass(state, start)
-    passes = _near(state, FIRST_PASSES, everything=True)
+    state.update(0.0)
+    near = NearPasses(state, WIDTH)
+    passes = _near(state, near, FIRST_PASSES)
     swapper = Swapper(state)
     for _ in range(SWAP_ROUNDS[quality]):
         if not swapper.swap():
             break
-        passes += _near(state, 2)
-    return state, passes + _wide(state, quality, work)
+        passes += _near(state, near, 2)
+    return state, passes + _wide(state, near, quality, work)
 
 
-def _wide(state: State, quality: str, work: float) -> int:
+def _wide(state: State, near: NearPasses, quality: str, work: float) -> int:
     """Passes against all centroids; the last step is an assignment, so that labels fit the centroids."""
     limit, settled = (UNTIL_STILL, 0.0) if work <= CHEAP_WORK else (WIDE_PASSES[quality], SETTLED)
     for done in range(1, limit + 1):
@@ -72,16 +74,16 @@ def _wide(state: State, quality: str, work: float) -> int:
             moved = exact_pass(state)
         else:
             moved = projected_pass(state, settled)
-            _near(state, 2)
+            _near(state, near, 2)
         if moved <= settled * len(state.rows):
             return done
     return limit
 
 
-def _near(state: State, limit: int, *, everything: bool = False) -> int:
+def _near(state: State, near: NearPasses, limit: int) -> int:
     for done in range(1, limit + 1):
         _update(state)
-        if near_pass(state, WIDTH, everything=everything and done == 1) <= SETTLED * len(state.rows):
+        if near.run() <= SETTLED * len(state.rows):
             return done
     return limit
 

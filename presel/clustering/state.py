@@ -16,7 +16,7 @@ BLOCK = 2048
 class State:
     """rows float32[n, d]; centroids float32[k, d]; labels int64[n]; distance float32[n] squared to the own centroid,
     runner_up float32[n] squared to the second nearest seen, second int64[n] its label. touched bool[k]: gained or lost
-    rows since the last update. moved bool[k]: went far enough since its neighbours last looked to matter to them."""
+    rows since the last update. moved bool[k]: went far enough, since the last near pass, to matter to its neighbours."""
 
     def __init__(self, rows: Matrix, centroids: Matrix) -> None:
         self.rows, self.centroids = rows, centroids.astype(np.float32)
@@ -39,25 +39,25 @@ class State:
         order = np.argsort(self.labels.astype(np.int32), kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.labels, minlength=self.k))[:-1])
 
-    def neighbours(self, width: int) -> Ints:
-        """The `width` nearest centroids of each centroid, itself first: int64[k, min(width, k)]."""
+    def neighbours(self, width: int, clusters: Ints) -> Ints:
+        """The `width` nearest centroids of each of the clusters, itself first: int64[len(clusters), min(width, k)]."""
         width = min(width, self.k)
         square = _squares(self.centroids)
 
         def near(start: int) -> Ints:
-            here = slice(start, start + 256)
+            here = clusters[start : start + 128]
             score = square - 2 * (self.centroids[here] @ self.centroids.T)
-            score[np.arange(len(score)), np.arange(start, start + len(score))] = -np.inf
-            found = (
-                np.argpartition(score, width - 1, axis=1)[:, :width] if width < self.k else np.argsort(score, axis=1)
+            score[np.arange(len(here)), here] = -np.inf
+            found = np.argpartition(score, width - 1, axis=1)[:, :width]
+            return np.take_along_axis(
+                found, np.lexsort((found, np.take_along_axis(score, found, axis=1)), axis=1), axis=1
             )
-            first = np.take_along_axis(score, found, axis=1)
-            return np.take_along_axis(found, np.lexsort((found, first), axis=1), axis=1)
 
-        return np.concatenate(each(near, list(range(0, self.k, 256))))
+        parts = each(near, list(range(0, len(clusters), 128)))
+        return np.concatenate([np.zeros((0, width), dtype=np.int64), *parts])
 
     def update(self, tolerance: float) -> None:
-        """Touched centroids become the means of their rows; `moved` marks those now further than `tolerance` (squared)
+        """Touched centroids become the means of their rows; `moved` adds those now further than `tolerance` (squared)
         from where they were when last marked, so that slow drift is noticed too."""
         members, stale = self.members(), np.flatnonzero(self.touched)
 
@@ -68,8 +68,9 @@ class State:
 
         each(mean, chunks(len(stale)))
         self.touched[:] = False
-        self.moved = _squares(self.centroids - self._reported) > tolerance
-        self._reported[self.moved] = self.centroids[self.moved]
+        far = _squares(self.centroids - self._reported) > tolerance
+        self._reported[far] = self.centroids[far]
+        self.moved |= far
 
     def relabel(self, rows: Ints, labels: Ints) -> int:
         """Give the rows these labels; returns how many changed."""
