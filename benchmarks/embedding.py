@@ -1,0 +1,143 @@
+"""Embedding 500 x 400 JPEGs: this pipeline against the way most people do it, side by side in one run.
+
+    python -m benchmarks.embedding --encoder builtin --images 1000
+    python -m benchmarks.embedding --encoder vit --images 200
+
+The other way is a torch DataLoader with 4 workers around the model's own PIL transform. The model is the same object in both,
+ViT-B-32 with random weights or the encoder that needs no download. `slowest` is the largest of the three times of the pipeline,
+each divided by the threads it may use at once: the pace that nothing could beat. Vectors of both ways are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from presel import table_store
+from presel.config import EncoderConfig, SourceConfig
+from presel.encoders import Encoder, load_encoder
+from presel.stages.embed import embed_part
+from presel.stages.ingest import ingest
+from presel.vectors import unit_vectors
+
+Vectors = NDArray[np.float32]
+
+
+class Files(Dataset[Any]):
+    """What a DataLoader's workers do: open, convert, transform."""
+
+    def __init__(self, files: list[Path], transform: Callable[[Image.Image], Any]) -> None:
+        self._files, self._transform = files, transform
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> Any:
+        with Image.open(self._files[index]) as image:
+            return self._transform(image.convert("RGB"))
+
+
+def write_pool(folder: Path, images: int, seed: int) -> list[Path]:
+    """Crops of photographs with a little noise, JPEG quality 85, about 50 kB each."""
+    from skimage import data
+
+    generator = np.random.default_rng(seed)
+    photographs = [data.astronaut(), data.coffee(), data.chelsea(), data.rocket(), data.hubble_deep_field()]
+    (folder / "all").mkdir(parents=True)
+    for number in range(images):
+        photograph = Image.fromarray(photographs[number % len(photographs)])
+        x, y = generator.uniform(0, 0.3, 2) * photograph.size
+        crop = photograph.crop((int(x), int(y), int(x + 0.7 * photograph.width), int(y + 0.7 * photograph.height)))
+        pixels = np.asarray(crop.resize((500, 400))).astype(np.int16)
+        noisy = (pixels + generator.integers(-6, 7, pixels.shape)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / "all" / f"{number:06d}.jpg", quality=85)
+    return sorted((folder / "all").glob("*.jpg"))
+
+
+def vit_weights(folder: Path) -> str:
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    state = open_clip.create_model("ViT-B-32").state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "vit.safetensors")
+    return str(folder / "vit.safetensors")
+
+
+def the_usual_way(files: list[Path], encoder: Encoder, name: str, weights: str | None, batch: int) -> Vectors:
+    """DataLoader, 4 workers, the model's own transform; the model runs when a batch arrives."""
+    import open_clip
+    import torch
+
+    if name == "builtin":
+        loader = DataLoader(Files(files, encoder.prepare), batch, num_workers=4, collate_fn=list)
+        return np.concatenate([encoder.encode(pixels) for pixels in loader])
+    model, _, transform = open_clip.create_model_and_transforms("ViT-B-32", pretrained=weights)
+    loader = DataLoader(Files(files, transform), batch, num_workers=4)
+    with torch.inference_mode():
+        return np.concatenate([model.eval().encode_image(pixels).numpy() for pixels in loader])
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - started
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--encoder", choices=["builtin", "vit"], default="builtin")
+    options.add_argument("--images", type=int, default=1000)
+    options.add_argument("--batch", type=int, default=64)
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = write_pool(folder / "pool", asked.images, seed=0)
+        weights = vit_weights(folder) if asked.encoder == "vit" else None
+        config = EncoderConfig(
+            name="open_clip:ViT-B-32/openai" if weights else "builtin", weights=weights, batch_size=asked.batch
+        )
+        if weights:  # the tag would also set QuickGELU: name the file alone, so that both ways run the same model
+            config = EncoderConfig(name=f"open_clip:ViT-B-32/{weights}", batch_size=asked.batch)
+        encoder = load_encoder(config)
+        source = SourceConfig(uri=str(folder / "pool"), part_size=100_000)
+        part = ingest(source, str(folder / "store"))
+        usual, usual_seconds = timed(lambda: the_usual_way(files, encoder, asked.encoder, weights, asked.batch))
+        ours, our_seconds = timed(lambda: embed_part(part, source, config))
+        tell(ours, usual, usual_seconds, our_seconds)
+
+
+def tell(ours: Any, usual: Vectors, usual_seconds: float, our_seconds: float) -> None:
+    facts = table_store.facts(ours)
+    usual /= np.linalg.norm(usual, axis=1, keepdims=True)
+    cosines = np.sum(usual * unit_vectors(table_store.read(ours)), axis=1)
+    slowest = max(
+        facts["read_seconds"] / facts["read_threads"],
+        facts["decode_seconds"] / facts["decode_threads"],
+        facts["compute_seconds"],
+    )
+    print(f"{facts['encoder']}, {len(usual):,} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"  DataLoader, 4 workers  {usual_seconds:7.2f} s  {len(usual) / usual_seconds:7.1f} images/s")
+    print(f"  presel embed_part      {our_seconds:7.2f} s  {len(usual) / our_seconds:7.1f} images/s")
+    print(f"  ratio                  {usual_seconds / our_seconds:7.2f}")
+    print(
+        f"  read {facts['read_seconds']:.2f} s on {facts['read_threads']} threads, "
+        f"decode {facts['decode_seconds']:.2f} s on {facts['decode_threads']}, compute {facts['compute_seconds']:.2f} s; "
+        f"wall / slowest {facts['wall_seconds'] / slowest:.2f}"
+    )
+    print(f"  cosine between the two ways: least {cosines.min():.5f}, mean {cosines.mean():.5f}")
+
+
+if __name__ == "__main__":
+    main()
