@@ -18,6 +18,7 @@ from presel.cli.console import complaints, screen, show
 from presel.cli.options import AsJson
 
 if TYPE_CHECKING:
+    from presel.cli.prefect_run import Finished
     from presel.demo.setting import OnProgress, Setting
 
 app = typer.Typer(help="Run everything on an embedded pool, encoder, reference model and annotator.")
@@ -51,12 +52,12 @@ def demo(
         staged(folder, images=images, seed=seed, s3=s3, paper=paper, on_progress=on_progress) as setting,
         _server(ui) as address,
     ):
-        _run(setting, folder / "report.html", as_json)
+        finished = _run(setting, folder / "report.html", as_json)
         if address:
-            _stay_up(address)
+            _stay_up(address, finished.flow_run_id)
 
 
-def _run(setting: Setting, page: Path, as_json: bool) -> None:
+def _run(setting: Setting, page: Path, as_json: bool) -> Finished:
     from presel import table_store
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
@@ -73,6 +74,7 @@ def _run(setting: Setting, page: Path, as_json: bool) -> None:
 
     result = {**run_result(finished), "page": str(page.absolute()), "requests": setting.requests()}
     show(result, as_json, words)
+    return finished
 
 
 @contextmanager
@@ -98,11 +100,13 @@ def _server(wanted: bool) -> Iterator[str | None]:
         return
     from presel.cli.prefect_run import free_port, quiet, wait_for
 
-    quiet()
+    quiet(private=False)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # The page asks for the API where the server believes to be, which is port 4200 unless it is told.
+    environment = {**os.environ, "PREFECT_SERVER_UI_API_URL": f"{address}/api"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(f"{address}/api/health")
         os.environ["PREFECT_API_URL"] = f"{address}/api"
@@ -112,8 +116,9 @@ def _server(wanted: bool) -> Iterator[str | None]:
         process.wait(timeout=30)
 
 
-def _stay_up(address: str) -> None:
-    screen.print(f"\nPrefect UI: {address}/runs (artifacts: {address}/artifacts). Ctrl-C stops it.")
+def _stay_up(address: str, flow_run_id: str) -> None:
+    screen.print(f"\nThe run        {address}/runs/flow-run/{flow_run_id}", soft_wrap=True)
+    screen.print(f"Its artifacts  {address}/artifacts\nThe server stays up until Ctrl-C.", soft_wrap=True)
     try:
         while True:
             time.sleep(1)

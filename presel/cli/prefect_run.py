@@ -47,10 +47,13 @@ _PRIVATE_SERVER = {
 }
 
 
-def quiet() -> None:
-    """Prefect's settings for a command line, unless the user chose others. Call before prefect is imported."""
-    private = {} if "PREFECT_API_URL" in os.environ else _PRIVATE_SERVER
-    for name, value in {**_QUIET, **private}.items():
+def quiet(private: bool | None = None) -> None:
+    """Prefect's settings for a command line, unless the user chose others. Call before prefect is imported.
+
+    `private`: whether the server is one of our own for one run; by default, whether no other is named.
+    """
+    alone = "PREFECT_API_URL" not in os.environ if private is None else private
+    for name, value in {**_QUIET, **(_PRIVATE_SERVER if alone else {})}.items():
         os.environ.setdefault(name, value)
 
 
@@ -60,6 +63,7 @@ class Finished(NamedTuple):
     record: RunRecord
     spent_usd: float
     seconds: float
+    flow_run_id: str
 
 
 def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
@@ -73,9 +77,11 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     flow: Flow[[RefreshConfig], object] = {"plan": plan, "refresh": refresh}[name]  # type: ignore[assignment]
     started, before = time.monotonic(), _spent(config)
     with Live(complaints) as live, listening(live):
-        flow.with_options(result_storage=results_in(config.store))(config)
+        state = flow.with_options(result_storage=results_in(config.store))(config, return_state=True)
+    state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
-    return Finished(record, _spent(config) - before, time.monotonic() - started)
+    seconds, spent = time.monotonic() - started, _spent(config) - before
+    return Finished(record, spent, seconds, str(state.state_details.flow_run_id))
 
 
 def _spent(config: RefreshConfig) -> float:
