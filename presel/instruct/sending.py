@@ -9,8 +9,8 @@
 | 400, 413, 422 about one picture | no: a reject | nothing |
 | 401, 402, 403, 404, no credit, ten 4xx and never an answer | no: the run stops | nothing |
 
-A request that failed `attempts` times is put aside, tried as often again when all others are done, and then given
-up: as a reject if others were answered meanwhile, as EndpointUnavailable if nobody was.
+A request that failed `attempts` times is put aside, tried as often again after the others, and then given up: as a
+reject if others were answered meanwhile. If nobody was, the endpoint is down: EndpointUnavailable.
 """
 
 from __future__ import annotations
@@ -177,14 +177,15 @@ class Sending:
         self._desk.later(job, backoff(job.tries), again)
 
     def _put_aside(self, job: Job, outcome: Failed) -> None:
-        if job.put_aside_at is None:
+        """This one fails again and again. Do the others?"""
+        answered_since = self.done.answers > (job.put_aside_at or 0)
+        if answered_since and job.put_aside_at is None:
             job.put_aside_at = self.done.answers
             self._desk.later(job, backoff(job.tries), self._desk.needs_money, False)
-        elif self.done.answers > job.put_aside_at:
+        elif answered_since:
             self._desk.fail(job, Unanswerable(outcome.reason, f"{job.tries} tries: {outcome.message}"))
         else:
-            self._down(f"{outcome.reason}: {outcome.message}")
-            self._desk.fail(job, self._desk.stopped or Unanswerable(outcome.reason, outcome.message))
+            self._desk.fail(job, self._down(f"{outcome.reason}: {outcome.message}"))
 
     async def _was_taken_for_dead(self, job: Job) -> bool:
         """This process slept so long that others may have settled its leases: then the job needs a new one."""
@@ -200,14 +201,14 @@ class Sending:
         if time.monotonic() - self.done.last_answer > patience:
             self._down(f"none in {patience:.0f} seconds")
 
-    def _down(self, message: str) -> None:
-        self._desk.stop(
-            EndpointUnavailable(
-                f"the endpoint gives no answers: {message}",
-                where=self._generator.base_url,
-                fix="run again when it is back: every answer so far is kept",
-            )
+    def _down(self, message: str) -> EndpointUnavailable:
+        error = EndpointUnavailable(
+            f"the endpoint gives no answers: {message}",
+            where=self._generator.base_url,
+            fix="run again when it is back: every answer so far is kept",
         )
+        self._desk.stop(error)
+        return error
 
 
 def _answer(job: Job, outcome: Answered, usage: Usage, cost: float) -> Answer:

@@ -70,9 +70,10 @@ class Endpoint:
                     answer = self._reply(incoming)
                     if self._latency:
                         await asyncio.sleep(self._latency)
+                    reusable = await send(writer, answer, slowness=max(0.2, self._latency))
                 finally:
                     self._at_once -= 1
-                if not await send(writer, answer, slowness=max(0.2, self._latency)):
+                if not reusable:
                     break
         writer.close()
 
@@ -112,7 +113,10 @@ class Endpoint:
         if fault == "filtered_400":
             refused = reply(400, failure("content_filter", "The picture was flagged by our policy."), manner=manner)
             return self._noted(question, fault, refused, now)
-        turns = self._annotate(question.picture, question.words, question.body)
+        try:
+            turns = self._annotate(question.picture, question.words, question.body)
+        except ValueError as error:
+            return self._noted(question, None, reply(400, failure("invalid_request", str(error))), now)
         body = completion(question, turns, fault)
         usage = body.get("usage", {})
         self.counts.input_tokens += usage.get("prompt_tokens", 0)
@@ -190,8 +194,9 @@ def serve(
 ) -> Iterator[Endpoint]:
     """Run an endpoint for the length of a block.
 
-    `annotate` gives the turns for a picture; `faults` is a profile's name or shares of your own; `latency` in seconds;
-    `requests_per_minute` is enforced over a sliding minute; `key`: any other API key is refused.
+    `annotate` gives the turns for a picture (a ValueError of it is answered with 400); `faults` is a profile's name
+    or shares of your own; `latency` in seconds; `requests_per_minute` is enforced over a sliding minute; `key`: any
+    other API key is refused.
     """
     endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key)
     loop = asyncio.new_event_loop()
