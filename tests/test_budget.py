@@ -1,0 +1,94 @@
+"""Budgets: exact sums, caps, nesting; against a plain restatement that hands out one seat after another."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from presel.budget import allocate
+from presel.errors import InputError
+
+TASKS = st.lists(st.tuples(st.floats(1e-300, 1e6), st.integers(0, 40)), min_size=1, max_size=8)
+
+
+def one_by_one(weights: np.ndarray, supply: np.ndarray, total: int) -> np.ndarray:
+    """METHOD: the next seat to the largest w / (2 s + 1) with room left, the lowest index on ties."""
+    seats = np.zeros(len(weights), dtype=int)
+    for _ in range(min(total, int(supply.sum()))):
+        claim = np.where(seats < supply, weights / (2 * seats + 1), -1)
+        seats[claim.argmax()] += 1
+    return seats
+
+
+@given(TASKS, st.integers(0, 300))
+def test_seats_are_those_of_the_one_by_one_sequence(tasks: list[tuple[float, int]], total: int) -> None:
+    weights, supply = np.array([w for w, _ in tasks]), np.array([s for _, s in tasks])
+    np.testing.assert_array_equal(allocate(weights, supply, total), one_by_one(weights, supply, total))
+
+
+@given(TASKS, st.integers(0, 200), st.integers(0, 50))
+def test_sums_are_exact_caps_hold_and_budgets_nest(tasks: list[tuple[float, int]], total: int, more: int) -> None:
+    weights, supply = np.array([w for w, _ in tasks]), np.array([s for _, s in tasks])
+    small, large = allocate(weights, supply, total), allocate(weights, supply, total + more)
+    assert small.sum() == min(total, supply.sum())
+    assert (small <= supply).all()
+    assert (small >= 0).all()
+    assert (large >= small).all()
+
+
+@given(st.integers(2, 8), st.integers(0, 500), st.integers(0, 10_000))
+def test_distinct_claims_do_not_depend_on_the_order_of_tasks(tasks: int, total: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    claim, order = generator.random(tasks), generator.permutation(tasks)
+    supply = generator.integers(0, 100, tasks)
+    np.testing.assert_array_equal(
+        allocate(claim, supply, total)[order], allocate(claim[order], supply[order], total)
+    )
+
+
+def test_a_large_pool_is_shared_within_one_seat_of_its_exact_proportions() -> None:
+    weights = np.random.default_rng(0).random(1000) + 0.1
+    seats = allocate(weights, np.full(1000, 10**6), 1_000_000)
+    assert np.abs(seats - weights / weights.sum() * 1_000_000).max() < 1
+
+
+def test_what_a_full_task_cannot_take_goes_to_the_others_by_weight() -> None:
+    np.testing.assert_array_equal(allocate([0.6, 0.3, 0.1], [12, 1000, 1000], 100), [12, 66, 22])
+
+
+def test_more_than_the_supply_leaves_a_shortfall_instead_of_an_invention() -> None:
+    np.testing.assert_array_equal(allocate([1, 1], [3, 4], 100), [3, 4])
+
+
+def test_weightless_tasks_come_last_and_share_equally() -> None:
+    np.testing.assert_array_equal(allocate([0, 1, 0], [9, 2, 9], 6), [2, 2, 2])
+    np.testing.assert_array_equal(allocate([0, 0], [5, 5], 4), [2, 2])
+
+
+def test_extreme_ratios_of_weights_neither_overflow_nor_lose_seats() -> None:
+    np.testing.assert_array_equal(allocate([5e-324, 1.0, 1e308], [10, 10, 10], 25), [5, 10, 10])
+
+
+def test_no_tasks_take_no_seats() -> None:
+    assert allocate([], [], 7).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "supply", "total"),
+    [
+        ([np.nan], [1], 1),
+        ([np.inf], [1], 1),
+        ([-1.0], [1], 1),
+        ([1.0], [-1], 1),
+        ([1.0], [1.5], 1),
+        ([1.0, 2.0], [1], 1),
+        ([1.0], [1], -1),
+        ([1.0], [1], 1.5),
+        ([[1.0]], [[1]], 1),
+    ],
+)
+def test_unusable_arguments_are_named(weights: object, supply: object, total: object) -> None:
+    with pytest.raises(InputError, match=r"presel\.budget\.allocate"):
+        allocate(weights, supply, total)  # type: ignore[arg-type]
