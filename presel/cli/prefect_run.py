@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # the terminal has the bars; the UI has the log
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "presel",
+    "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -36,6 +38,7 @@ _QUIET = {
 }
 # A private server lives for one run: nobody opens its UI, schedules on it, or waits for its automations. Saves 3 s of start.
 _PRIVATE_SERVER = {
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
