@@ -1,4 +1,8 @@
-"""Running ahead: results in order, a bounded number of them in the making."""
+"""Running ahead: results in order, a bounded number of them in the making.
+
+The threads belong to the process, not to a part: ten parts that are embedded at once share the same readers and the same
+decoders, one for each core, where ten pools would fight over them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import lru_cache
 from types import TracebackType
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@lru_cache(maxsize=8)
+def shared_pool(name: str, threads: int) -> Executor:
+    """The pool of that name; started when it is first used, ended with the process."""
+    return ThreadPoolExecutor(threads, name)
 
 
 def ahead(work: Callable[[Item], Result], items: Iterable[Item], pool: Executor, window: int) -> Iterator[Result]:

@@ -49,8 +49,21 @@ class Source:
         folder, separator, _ = key.partition("/")
         return folder if separator else ""
 
-    def read(self, key: str, etag: str | None = None) -> bytes | Rejected:
-        """The whole object, or why not. With an `etag`, only if it is still the object that was listed."""
+    def read(self, key: str, etag: str | None = None, size: int | None = None) -> bytes | Rejected:
+        """The whole object, or why not.
+
+        With an `etag`, only if it is still the object that was listed. With a `size`, only if so many bytes came: a proxy
+        that cuts a body and announces the shorter length looks like success; it is asked a second time.
+        """
+        got = self._read(key, etag)
+        if size is None or isinstance(got, Rejected) or len(got) == size:
+            return got
+        got = self._read(key, etag)
+        if isinstance(got, Rejected) or len(got) == size:
+            return got
+        return Rejected(Reason.UNREADABLE, f"{size:,} bytes were listed, {len(got):,} came, twice")
+
+    def _read(self, key: str, etag: str | None) -> bytes | Rejected:
         try:
             return self._store.read_version(key, etag) if etag else self._store.read(key)
         except ObjectChanged as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import resource
 import struct
 import sys
 import time
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -265,6 +267,12 @@ def test_every_reason_explains_itself_in_one_sentence() -> None:
         assert item.explanation.endswith(".")
         assert item.explanation.count(". ") == 0
         assert item == item.value
+
+
+def test_the_documented_reasons_are_those_of_the_code() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "rejects.md").read_text()
+    documented = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.MULTILINE))
+    assert documented == {reason.value: reason.explanation for reason in Reason}
 
 
 def test_every_supported_format_has_a_file_in_these_tests() -> None:

@@ -1,14 +1,15 @@
 """A neural image tower at work: uint8 pictures in, vectors out, on whatever device there is.
 
 Pictures cross to the device as bytes (a quarter of the traffic of floats) and are normalised there. On a GPU the tower runs in
-bfloat16, channels last, compiled. Out of memory halves the batch and goes on. A batch is always filled up to a fixed
-number of rows, so that the matrix kernels, and with them the last bit of a vector, do not depend on how many images a
-part happens to end with.
+bfloat16, channels last, compiled. Out of memory halves the batch and goes on. A batch is filled up to a fixed number of
+rows, so that the matrix kernels, and with them the last bit of a vector, do not depend on how many images a part happens
+to end with (on a GPU: and nothing is compiled twice). Parts that run in several threads take turns.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -44,6 +45,9 @@ class TowerEncoder:
         self._std = self._constant(recipe.preprocess.std)
         height, width = recipe.preprocess.crop
         self.dimensions = int(self._forward(np.zeros((1, height, width, 3), np.uint8)).shape[1])
+        self._rows = 1 if self._gpu else _ROWS_CPU
+        self._cramped = False
+        self._turn = threading.Lock()
         if self._gpu:
             self._tower = torch.compile(self._tower)
 
@@ -51,24 +55,33 @@ class TowerEncoder:
         return prepared(image, self._preprocess)
 
     def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        rows = len(batch) if self._gpu else _ROWS_CPU
-        pieces = [self._encode(batch[start : start + rows], rows) for start in range(0, len(batch), rows)]
-        return np.concatenate(pieces)
+        with self._turn:
+            if self._gpu and not self._cramped:
+                self._rows = max(self._rows, len(batch))
+            vectors: list[NDArray[np.float32]] = []
+            done = 0
+            while done < len(batch):
+                piece = self._encode(batch[done : done + self._rows])
+                if piece is not None:
+                    vectors.append(piece)
+                    done += len(piece)
+            return np.concatenate(vectors)
 
-    def _encode(self, batch: list[NDArray[np.uint8]], rows: int) -> NDArray[np.float32]:
+    def _encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32] | None:
+        """One forward pass; None when it did not fit, and from then on batches are half as long."""
         import torch
 
-        filled = np.zeros((max(rows, len(batch)), *batch[0].shape), np.uint8)
+        filled = np.zeros((self._rows, *batch[0].shape), np.uint8)
         filled[: len(batch)] = batch
         try:
             return self._forward(filled)[: len(batch)]
         except torch.OutOfMemoryError:
-            if len(batch) == 1:
+            if self._rows == 1:
                 raise
         torch.cuda.empty_cache()
-        half = (len(batch) + 1) // 2
-        log.warning("out of memory at %d images: going on with %d at a time", len(batch), half)
-        return np.concatenate([self._encode(batch[:half], half), self._encode(batch[half:], half)])
+        self._cramped, self._rows = True, (self._rows + 1) // 2
+        log.warning("out of memory: going on with %d images at a time", self._rows)
+        return None
 
     def _forward(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(n, height, width, 3) uint8 -> (n, d) float32."""

@@ -10,9 +10,9 @@ was ready first.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, ParamSpec
 
@@ -26,7 +26,7 @@ from presel.encoders import Encoder
 from presel.images import Reason, Rejected, open_guarded
 from presel.keys import digest
 from presel.parallel import cores
-from presel.pipeline import Stopwatch, ahead
+from presel.pipeline import Stopwatch, ahead, shared_pool
 from presel.sources import Source, open_source
 from presel.stage import Stage
 from presel.table_store import Output
@@ -98,7 +98,7 @@ def _batches(
 
     def read(row: dict[str, Any]) -> tuple[dict[str, Any], bytes | Rejected]:
         with seconds.read:
-            return row, source.read(row["key"], row["etag"])
+            return row, source.read(row["key"], row["etag"], row["size"])
 
     def decode(got: tuple[dict[str, Any], bytes | Rejected]) -> Item | tuple[dict[str, Any], Rejected]:
         row, data = got
@@ -108,17 +108,10 @@ def _batches(
             return _decoded(row, data, model, config)
 
     size = config.batch_size
-    with ThreadPoolExecutor(_READERS, "read") as readers, ThreadPoolExecutor(cores(), "decode") as decoders:
-        raw = ahead(read, rows, readers, window=max(2 * size, _READERS))
-        ready = ahead(decode, raw, decoders, window=2 * size)
-        batch = []
-        for item in ready:
-            batch.append(item)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+    raw = ahead(read, rows, shared_pool("read", _READERS), window=max(2 * size, _READERS))
+    ready = ahead(decode, raw, shared_pool("decode", cores()), window=2 * size)
+    while batch := list(itertools.islice(ready, size)):
+        yield batch
 
 
 def _decoded(

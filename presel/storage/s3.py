@@ -7,7 +7,7 @@ after its retries is translated here, what obstore calls one in s3_bulk.py, and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from presel.errors import (
@@ -46,7 +46,9 @@ class S3Store(Store):
     def _read(self, path: str, etag: str | None) -> bytes:
         key, where = self.prefix + path, self.locate(path)
         if s3_bulk.admits(key):
-            return s3_bulk.read(s3_client.identity(), self.bucket, key, etag, where)
+            # A body that broke off is resumed by range; a server that does not do ranges well gets a whole new request.
+            with suppress(StorageUnavailable):
+                return s3_bulk.read(s3_client.identity(), self.bucket, key, etag, where)
         condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
             with _translated(where):

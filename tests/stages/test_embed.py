@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from presel.storage import open_store
 from presel.tables import TableRef, embeddings
 from presel.vectors import unit_vectors
 from tests.image_files import encoded, files
+from tests.s3_faults import FAULTS, faulty
 from tests.stages.pools import ENCODER, catalogue, keys, picture, put
 from tests.storage_servers import address, s3_server
 
@@ -107,6 +111,46 @@ def test_two_runs_give_the_same_bytes(uri: str, tmp_path: Path) -> None:
     one, other = (embed(uri, str(tmp_path / name)) for name in ("one", "other"))
     assert (one.key, one.digest) == (other.key, other.digest)
     assert table_store.rejects(one).equals(table_store.rejects(other))
+
+
+def test_a_misbehaving_store_costs_only_what_cannot_be_had(server: str, tmp_path: Path) -> None:
+    """503 SlowDown, reset connections, cut bodies, wrong lengths and slow ones are outlasted; 403 is one image's fate."""
+    uri = address("s3", tmp_path)
+    faults = ["fine", *FAULTS]
+    put(uri, *(f"{fault}/{number}.jpg" for fault in faults for number in range(3)))
+    contents = {key: digest(open_store(uri).read(key)) for key in (entry.path for entry in open_store(uri).list())}
+    with faulty(server):
+        ref = embed(uri, str(tmp_path / "store"))
+    ends = fates(ref)
+    lost = {f"{fault}/{number}.jpg" for fault in ("always-short", "forbidden") for number in range(3)}
+    assert {key for key, end in ends.items() if end == "unreadable"} == lost
+    assert {key for key, end in ends.items() if end == "usable"} == set(contents) - lost
+    table = table_store.read(ref)
+    got = dict(zip(table["key"].to_pylist(), table["content"].to_pylist(), strict=True))
+    assert got == {key: content for key, content in contents.items() if key not in lost}
+
+
+def test_a_killed_part_leaves_nothing_and_is_made_again_whole(tmp_path: Path) -> None:
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", *range(30)))
+    (part,) = catalogue(uri, store, 100).split()
+    (tmp_path / "part.json").write_text(part.model_dump_json())
+    script = f"""
+import os, signal
+from presel import progress
+from presel.config import EncoderConfig, SourceConfig
+from presel.stages.embed import embed_part
+from presel.tables import TableRef
+part = TableRef.model_validate_json(open({str(tmp_path / "part.json")!r}).read())
+with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), signal.SIGKILL)):
+    embed_part(part, SourceConfig(uri={uri!r}), EncoderConfig(name="builtin", batch_size=8))
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not list(open_store(store).list("tables/embed/"))
+    whole = embed_part(part, SourceConfig(uri=uri), ENCODER)
+    assert whole.rows == 30
+    assert whole.digest == embed(uri, str(tmp_path / "elsewhere")).digest
 
 
 class Faulty(BuiltinEncoder):
