@@ -88,7 +88,10 @@ def measure(case: str, way: str, answer: Any) -> None:
         centroids = fit(way, rows, k)
         row |= {"wall s": round(time.perf_counter() - wall, 1), "CPU s": round(time.process_time() - cpu, 1)}
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / rows.nbytes
-        row |= {"peak memory / embeddings": round(peak, 2), "of it before the fit": round(before * 1024 / rows.nbytes, 2)}
+        row |= {
+            "peak memory / embeddings": round(peak, 2),
+            "of it before the fit": round(before * 1024 / rows.nbytes, 2),
+        }
         row["inertia"] = round(inertia(rows, centroids), 1)
     answer.put(row)
 

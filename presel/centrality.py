@@ -63,18 +63,20 @@ def cluster_members(labels: NDArray[np.int64], usable: NDArray[np.bool_]) -> Ite
 
 def nearest_cosines(rows: Cosines, asked: NDArray[np.int64], k: int) -> Iterator[Cosines]:
     """The k < len(rows) largest cosines of the rows `asked` to the other rows, ascending, in blocks [b, k]."""
-    square = np.einsum("ij,ij->i", rows, rows)
+    whole = len(asked) == len(rows) and len(rows) ** 2 <= BLOCK
+    # A whole cluster times itself is symmetric: numpy then computes one half (syrk), and the diagonal holds the lengths.
+    first = rows @ rows.T if whole else None
+    square = np.einsum("ij,ij->i", rows, rows) if first is None else first.diagonal()
     scale = np.sqrt(np.divide(1, square, out=np.zeros_like(square), where=square > 0))
-    step = max(1, BLOCK // len(rows))
+    step = len(asked) if whole else max(1, BLOCK // len(rows))
     for start in range(0, len(asked), step):
         block = asked[start : start + step]
-        # A whole cluster times itself is symmetric: numpy then computes one half (syrk).
-        product = rows @ rows.T if len(block) == len(rows) else rows[block] @ rows.T
-        product *= scale[block][:, None]
+        product = rows[block] @ rows.T if first is None else first
         product *= scale
         product[np.arange(len(block)), block] = -np.inf
         product.partition(len(rows) - k, axis=1)
-        yield np.sort(product[:, len(rows) - k :], axis=1)
+        # The asking row's own length does not change its order: it is divided out of the k survivors alone.
+        yield np.sort(product[:, len(rows) - k :] * scale[block][:, None], axis=1)
 
 
 def member_centrality(embeddings: NDArray[np.float32], members: NDArray[np.int64], k: int) -> NDArray[np.float32]:

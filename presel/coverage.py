@@ -45,7 +45,7 @@ def coverage_curve(
     size = min(len(rows), whole_number(sample, WHERE, name="sample", least=1))
     seen = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False)) if size else anchors[:0]
     first = _first_cover(unit_rows(rows[seen]), rows, np.concatenate([anchors, order]), cosine - SLACK)
-    limits = np.asarray(budgets, dtype=np.int64).ravel() + len(anchors)
+    limits = np.minimum(np.asarray(budgets, dtype=np.int64).ravel(), len(order)) + len(anchors)
     return np.searchsorted(np.sort(first), limits, side="left") / max(1, len(seen))
 
 

@@ -43,9 +43,7 @@ def test_distinct_claims_do_not_depend_on_the_order_of_tasks(tasks: int, total: 
     generator = np.random.default_rng(seed)
     claim, order = generator.random(tasks), generator.permutation(tasks)
     supply = generator.integers(0, 100, tasks)
-    np.testing.assert_array_equal(
-        allocate(claim, supply, total)[order], allocate(claim[order], supply[order], total)
-    )
+    np.testing.assert_array_equal(allocate(claim, supply, total)[order], allocate(claim[order], supply[order], total))
 
 
 def test_a_large_pool_is_shared_within_one_seat_of_its_exact_proportions() -> None:

@@ -61,7 +61,9 @@ def test_separate_groups_are_found() -> None:
     assert kmeans(rows, 30, seed=1).inertia < 1.02 * truth
 
 
-@pytest.mark.parametrize("pool", [clustered(6000, 48, 70, seed=1), diffuse(6000, 48, seed=1)], ids=["clustered", "diffuse"])
+@pytest.mark.parametrize(
+    "pool", [clustered(6000, 48, 70, seed=1), diffuse(6000, 48, seed=1)], ids=["clustered", "diffuse"]
+)
 def test_inertia_is_at_most_that_of_scikit_learn(pool: np.ndarray) -> None:
     from sklearn.cluster import KMeans
 
