@@ -251,13 +251,27 @@ def test_thumbnails_stay_below_ten_kilobytes_even_of_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["a/.DS_Store", "Thumbs.db", "a/._x.jpg", "notes.TXT", "labels.json", "t.csv", "README.md", "folder/"]
+    "key",
+    [
+        "a/.DS_Store",
+        "Thumbs.db",
+        "a/._x.jpg",
+        "notes.TXT",
+        "labels.json",
+        "t.csv",
+        "README.md",
+        "folder/",
+        ".cache/x.jpg",
+        "film.mp4",
+    ],
 )
 def test_names_that_no_picture_has_are_told_without_reading(key: str) -> None:
     assert not_an_image_by_name(key)
 
 
-@pytest.mark.parametrize("key", ["a.jpg", "a/b.c.PNG", "no extension", "a.data", "thumbs.db/x.jpg", "ü.jpeg"])
+@pytest.mark.parametrize(
+    "key", ["a.jpg", "a/b.c.PNG", "no extension", "a.data", "thumbs.db/x.jpg", "./a.jpg", "../b.png", "ü.jpeg"]
+)
 def test_names_that_a_picture_may_have_are_not_judged(key: str) -> None:
     assert not_an_image_by_name(key) is None
 

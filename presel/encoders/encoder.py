@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ class Encoder(Protocol):
     side: int | None = None
     """Pixels of the shorter side that `prepare` shrinks to; a JPEG is then decoded no larger than it must be."""
 
-    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """One upright RGB picture as the uint8 array the model wants. Cheap work on one core."""
+    def prepare(self, image: Image.Image) -> NDArray[Any]:
+        """One upright RGB picture as `encode` wants it. Work for one core; many threads do it side by side."""
 
-    def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    def encode(self, batch: list[NDArray[Any]]) -> NDArray[np.float32]:
         """(n, dimensions) float32, not normalised, in the order of the batch. Does not depend on how a pool is batched."""

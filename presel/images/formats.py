@@ -6,8 +6,6 @@ are opened at all. Pillow knows forty more, of which one starts Ghostscript.
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
-
 SUPPORTED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -44,9 +42,14 @@ _OTHER: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "a Parquet file"),
     (b"RIFF", "audio or video"),
 )
-_NEVER_IMAGES = frozenset(
-    {".txt", ".json", ".jsonl", ".csv", ".tsv", ".md", ".xml", ".yaml", ".yml", ".html", ".htm", ".parquet", ".log", ".ini"}
-)  # fmt: skip
+_NEVER_IMAGES = {
+    "a document": ".txt .md .pdf .doc .docx .html .htm .xml .log .ini .py .ipynb",
+    "a table": ".json .jsonl .csv .tsv .yaml .yml .db .sqlite .parquet .arrow .feather",
+    "arrays or weights": ".npy .npz .pkl .pt .pth .safetensors .h5 .tfrecord",
+    "an archive": ".zip .tar .gz .tgz .bz2 .xz .zst .7z .rar",
+    "audio or video": ".mp4 .mov .avi .mkv .webm .mp3 .wav .flac",
+}
+_BY_SUFFIX = {suffix: kind for kind, suffixes in _NEVER_IMAGES.items() for suffix in suffixes.split()}
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 
@@ -81,13 +84,14 @@ def describe(data: bytes) -> str:
 
 def not_an_image_by_name(key: str) -> str | None:
     """Why nobody would expect a picture under this key; None when it may be one. Nothing is read for these."""
-    path = PurePosixPath(key)
-    if key.endswith("/"):
+    parts = key.split("/")  # not pathlib, which interns every name it sees: a million of them here
+    name = parts[-1].lower()
+    if not name:
         return "a folder marker"
-    if path.name.startswith("."):
-        return "a hidden file"
-    if path.name.lower() in _LITTER:
+    if any(part.startswith(".") and part.strip(".") for part in parts):
+        return "a hidden file, or a file in a hidden folder"
+    if name in _LITTER:
         return "a file that an operating system left"
-    if path.suffix.lower() in _NEVER_IMAGES:
-        return f"a {path.suffix.lower()} file"
-    return None
+    stem, dot, suffix = name.rpartition(".")
+    kind = _BY_SUFFIX.get(dot + suffix) if stem else None
+    return f"{kind}, says its name" if kind else None

@@ -96,7 +96,13 @@ def _batches(
 ) -> Iterator[list[Item | tuple[dict[str, Any], Rejected]]]:
     """Images in key order, `batch_size` at a time; reading and decoding go on while the caller works on a batch."""
 
+    most = 16 * config.images.max_pixels  # no layout takes more bytes a pixel: not worth the memory to find out
+
     def read(row: dict[str, Any]) -> tuple[dict[str, Any], bytes | Rejected]:
+        if row["size"] > most:
+            return row, Rejected(
+                Reason.TOO_MANY_PIXELS, f"{row['size']:,} bytes, more than {config.images.max_pixels:,} pixels take"
+            )
         with seconds.read:
             return row, source.read(row["key"], row["etag"], row["size"])
 
@@ -108,7 +114,7 @@ def _batches(
             return _decoded(row, data, model, config)
 
     size = config.batch_size
-    raw = ahead(read, rows, shared_pool("read", _READERS), window=max(2 * size, _READERS))
+    raw = ahead(read, rows, shared_pool("read", _READERS), window=2 * _READERS)
     ready = ahead(decode, raw, shared_pool("decode", cores()), window=2 * size)
     while batch := list(itertools.islice(ready, size)):
         yield batch

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from presel import progress, table_store
 from presel.catalog import REMOVED
 from presel.config import SourceConfig
-from presel.errors import IntegrityError, NotFound
+from presel.errors import IntegrityError, NotFound, SupplyError
 from presel.keys import stage_key
 from presel.listing import Listing, take_listing
 from presel.sources import Source, open_source
@@ -36,12 +36,20 @@ Known = tuple[tuple[Part, ...], pa.Table]
 
 
 def ingest(source: SourceConfig, store: str) -> TableRef:
-    """The catalog of what the source holds now.
+    """The catalog of what the source holds now. Raises SupplyError when that is nothing at all.
 
     Facts: `images`, `new`, `kept`, `changed` and `removed` against the catalog before, `listed` per task, rejects included.
     """
     opened = open_source(source)
     listing = take_listing(opened, store)
+    if not listing.per_task:
+        raise SupplyError(
+            "the source holds no objects",
+            where=source.uri,
+            expected="images",
+            got="an empty listing",
+            fix="check `source.uri`, and whether the folder is mounted; nothing was changed",
+        )
     key = stage_key(NAME, VERSION, {"source": source, "listing": listing.digest})
     found = table_store.find(store, NAME, key)
     if found is not None:

@@ -158,14 +158,13 @@ class Faulty(BuiltinEncoder):
 
     identity = "faulty"
 
-    def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        vectors = super().encode(batch)
-        for row, pixels in enumerate(batch):
-            if pixels.max() == 0:
-                vectors[row] = 0
-            elif pixels.min() == 255:
-                vectors[row, 5] = np.nan
-        return vectors
+    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
+        vector = super().prepare(image)
+        if image.getextrema() == ((0, 0),) * 3:
+            vector[:] = 0
+        elif image.getextrema() == ((255, 255),) * 3:
+            vector[5] = np.nan
+        return vector
 
 
 def test_a_vector_of_zeros_or_nan_is_a_reject_and_stops_nothing(
@@ -178,6 +177,16 @@ def test_a_vector_of_zeros_or_nan_is_a_reject_and_stops_nothing(
     ends = fates(embed(uri, str(tmp_path / "store")))
     assert ends.pop("a/black.png") == ends.pop("a/white.png") == "not_finite"
     assert set(ends.values()) == {"usable"}
+
+
+def test_an_object_too_large_for_any_admitted_picture_is_not_read(tmp_path: Path) -> None:
+    uri = str(tmp_path / "pool")
+    put(uri, *keys("a", 1))
+    limits = ImageConfig(max_pixels=10)
+    ends = table_store.rejects(embed(uri, str(tmp_path / "store"), ENCODER.model_copy(update={"images": limits})))
+    assert [(row["reason"], "bytes, more than" in row["detail"]) for row in ends.to_pylist()] == [
+        ("too_many_pixels", True)
+    ]
 
 
 def test_a_part_without_one_usable_image_is_an_empty_table(uri: str, tmp_path: Path) -> None:

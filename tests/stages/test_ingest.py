@@ -12,6 +12,7 @@ import pytest
 from presel import listing, progress, table_store
 from presel.catalog import removed_ids
 from presel.config import SourceConfig
+from presel.errors import SupplyError
 from presel.sources import Source
 from presel.storage import Entry, open_store
 from presel.tables import TableRef
@@ -157,6 +158,21 @@ def test_what_is_no_image_by_its_name_is_a_reject_and_counts_as_listed(uri: str,
         ("loose.jpg", "", "no_task"),
     }
     assert table_store.facts(catalog)["listed"] == {"": 1, "a": 4}
+
+
+def test_an_empty_source_is_an_error_and_takes_nothing_away(uri: str, store: str) -> None:
+    put(uri, *keys("a", *range(3)))
+    first = catalogue(uri, store)
+    kept = {entry.path: open_store(uri).read(entry.path) for entry in list(open_store(uri).list())}
+    for key in kept:
+        open_store(uri).delete(key)
+    with pytest.raises(SupplyError, match="no objects"):
+        catalogue(uri, store)
+    with pytest.raises(SupplyError):
+        catalogue("/nowhere at all", store)
+    put(uri, *keys("a", *range(3)))
+    if uri.startswith("s3"):
+        assert catalogue(uri, store) == first
 
 
 class Endless(Source):
