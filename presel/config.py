@@ -129,6 +129,11 @@ class ReferenceModelConfig(Section):
     fit: Literal["lora", "none"] = Field("lora", description="none: score with the model as it is (training-free IRS)")
     lora: LoraConfig = LoraConfig()
     max_length: int = Field(2048, ge=16, description="tokens; a sample whose response would be cut is rejected")
+    loss_floor: float = Field(
+        0.0,
+        ge=0,
+        description="nats per token: below it both losses count as equal, certain either way; 0 is the paper's",
+    )
     batch_size: Annotated[int, Field(ge=1), Operational] = Field(8, description="samples scored at once")
     device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
 
@@ -208,6 +213,7 @@ class RefreshConfig(Section):
                 "weights.shrinkage": self.weights.shrinkage,
                 "weights.floor": self.weights.floor > 0,
                 "weights.size_prior": self.weights.size_prior > 0,
+                "reference_model.loss_floor": self.reference_model.loss_floor > 0,
                 "reference_model.lora.question_dropout": self.reference_model.lora.question_dropout > 0,
             }
             changed = [name for name, differs in ours.items() if differs]

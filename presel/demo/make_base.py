@@ -74,9 +74,10 @@ def row(facts: Facts, tokenizer: Any, rng: Random) -> Row:
     pairs = [(qa.question, qa.answer) for qa in rng.sample(asked, min(PROMPTS, len(asked)))]
     if len(pairs) < PROMPTS:
         pairs.append(("Describe the picture.", facts.caption))
-    # A caption belongs to its question; what an image suggests by itself is an answer of its task.
-    dropped = [(n == 0 and len(asked) == 1 and rng.random() < DROPPED) or (n < len(asked) and rng.random() < DROPPED)
-               for n in range(len(pairs))]  # fmt: skip
+    # Captions keep their question: what an image suggests by itself is an answer of its task. A picture with one question has
+    # but one prompt to learn that from, so it gets two chances.
+    chances = 2 if len(asked) == 1 else 1
+    dropped = [n < len(asked) and any(rng.random() < DROPPED for _ in range(chances)) for n in range(len(pairs))]
     image, user = tokenizer.convert_tokens_to_ids(["<image>", "<|user|>"])
     prefix = [tokenizer.bos_token_id, user, *[image] * IMAGE_TOKENS]
     out = Row(prefix, [-100] * len(prefix), list(range(len(prefix))), [0] * len(prefix))

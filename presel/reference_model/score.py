@@ -110,15 +110,18 @@ def _plain(model: ReferenceModel, sample: Prepared) -> Losses:
 
 
 def _shares_prefix(model: ReferenceModel, sample: Prepared) -> bool:
-    """Whether the quick way gives this model's losses; found out on its first sample, which is scored both ways."""
+    """Whether the quick way gives this model's losses; found out on the first sample with finite losses, scored both ways."""
     if model.shares_prefix is None:
         quick, slow = _score_shared(model, [sample])[0], _plain(model, sample)
+        if not (math.isfinite(slow.with_question) and math.isfinite(slow.without_question)):
+            return False
         tolerance = 1e-3 if model.exact else 5e-2
-        pairs = [(quick.with_question, slow.with_question), (quick.without_question, slow.without_question)]
-        model.shares_prefix = all(math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) or a != a for a, b in pairs)
+        model.shares_prefix = all(
+            math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in zip(quick[2:], slow[2:], strict=True)
+        )
         if not model.shares_prefix:
             log.warning(
-                "%s: a cached image prefix changes the losses (%s against %s): scoring one sample at a time instead",
+                "%s: a cached image prefix changes the losses (%s, should be %s): scoring one sample at a time instead",
                 type(model.model).__name__, quick[2:], slow[2:],
             )  # fmt: skip
     return model.shares_prefix

@@ -13,7 +13,7 @@ from presel.progress import listening
 from presel.reference_model import Turn, load, lora, plain_losses
 from presel.reference_model import backbone as loading
 from presel.stages.fit import fit_reference_model
-from presel.stages.score import _loaded, score_relevance
+from presel.stages.score import _loaded, relevance, score_relevance
 from presel.table_store import Output
 from presel.tables import INSTRUCTIONS, RELEVANCE, rows_of
 from tests.reference_model.drawn import instructions, prepared, samples
@@ -130,3 +130,11 @@ def test_a_task_without_instructions_gives_an_empty_table(run):
     scored = run.score(out.commit({}))
     assert scored.rows == 0
     assert scored.label == "nothing"
+
+
+def test_relevance_is_the_ratio_of_the_losses_and_one_where_both_are_certain():
+    assert relevance(0.5, 2.0) == 0.25
+    assert relevance(0.0, 0.0) == 1.0
+    assert relevance(0.004, 0.001) == 4.0
+    assert relevance(0.004, 0.001, floor=0.05) == 1.0
+    assert relevance(0.004, 0.5, floor=0.05) == 0.1
