@@ -6,9 +6,9 @@ all leases before it; the sum over them plus its own amount stays within the cap
 whole proof: with an exact `create` the cap holds for threads, processes and machines, in any interleaving.
 
 When all its requests have ended the lease is settled: `<n>-settled.json` says what was really spent (and what may
-have been, for requests that were sent and never answered), and the rest is free again. The lease of a killed worker
-counts whole until another one finds its owner dead (owners.py) and settles it from the ledger: what was answered
-costs what it cost, and of the rest as many as could have been in flight count at their full reservation, since
+have been, for tries that were sent and never answered), and the rest is free again. The lease of a killed worker
+counts whole until another one finds its owner dead (owners.py) and settles it: what was answered costs what it cost,
+tries that were noted as lost cost their reservation, and so do as many of the rest as can have been in flight, since
 nobody can know whether they were billed.
 
 Because a lease names its requests, it is also the claim that keeps two workers from buying one answer: what a live
@@ -24,14 +24,14 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from presel.errors import AlreadyExists, StorageUnavailable
+from presel.errors import AlreadyExists, NotFound, StorageUnavailable
 from presel.instruct.ledger import Ledger
 from presel.instruct.owners import Owner, Watch
-from presel.storage import Store
+from presel.storage import Entry, Store
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,10 @@ class Purse:
             self._settle(lease, spent, lost)
             self._write_total()
 
+    def lose(self, lease: Lease, key: str) -> None:
+        """Note that a try was sent and brought no answer: if we die before we settle, whoever settles for us must know."""
+        self.store.write(f"{_lost_prefix(lease.number)}{key}.json", json.dumps({"lost": lease.amounts[key]}).encode())
+
     def open_amount(self) -> float:
         """US dollars that open leases hold, ours and others', as last seen."""
         with self._lock:
@@ -169,11 +173,11 @@ class Purse:
     # --- settling --------------------------------------------------------------------------------------------------
 
     def _settle(self, lease: Lease, spent: float, lost: float) -> None:
-        document = {"spent": spent, "lost": lost, "by": self.owner.id}
+        document: dict[str, Any] = {"spent": spent, "lost": lost, "by": self.owner.id}
         try:
             self.store.create(_settled_path(lease.number), json.dumps(document).encode())
-        except AlreadyExists:  # we were taken for dead: what was written then counts
-            document = _read(self.store, _settled_path(lease.number))
+        except AlreadyExists:  # we were taken for dead, or somebody else was quicker: what was written first counts
+            document = _read(self.store, _settled_path(lease.number)) or document
         self._note_settled(lease.number, document)
 
     def _settle_the_dead(self) -> bool:
@@ -195,24 +199,30 @@ class Purse:
         return owner != self.owner.id and self._watch.dead(owner)
 
     def _what_was_left(self, lease: Lease) -> tuple[float, float]:
+        """Spent on answers; and lost: tries that failed, and as many of the rest as can have been in flight, dearest first."""
         answers = {key: self._ledger.find(key) for key in lease.amounts}
         spent = math.fsum(answer.cost_usd for answer in answers.values() if answer and answer.lease == lease.number)
-        unanswered = sorted((lease.amounts[key] for key, answer in answers.items() if answer is None), reverse=True)
-        return spent, math.fsum(unanswered[: lease.in_flight])
+        failed = {entry.path.rpartition("-")[2][: -len(".json")] for entry in self._lost(lease.number)}
+        rest = sorted((lease.amounts[key] for key in answers if not answers[key] and key not in failed), reverse=True)
+        return spent, math.fsum([*(lease.amounts[key] for key in failed), *rest[: lease.in_flight]])
+
+    def _lost(self, number: int) -> Iterator[Entry]:
+        return self.store.list(_lost_prefix(number))
 
     # --- the log ---------------------------------------------------------------------------------------------------
 
     def _read_log(self) -> None:
-        names = {entry.path.rpartition("/")[2].removesuffix(".json") for entry in self.store.list(f"{LEASES}/")}
-        while _name(self._log.next) in names:
-            number = self._log.next
-            lease = Lease(**_read(self.store, _path(number)))
-            self._log.open[number] = lease
+        """Read on where we stopped. By name, without a listing: a log of thousands of leases costs what its new end costs."""
+        while (document := _read(self.store, _path(self._log.next))) is not None:
+            lease = Lease(**document)
+            self._log.open[lease.number] = lease
             if lease.owner != self.owner.id:
                 self._log.foreign.update(lease.amounts)
             self._log.next += 1
-        for number in [n for n in self._log.open if f"{_name(n)}-settled" in names]:
-            self._note_settled(number, _read(self.store, _settled_path(number)))
+        for number in [n for n, lease in self._log.open.items() if lease.owner != self.owner.id]:
+            settled = _read(self.store, _settled_path(number))
+            if settled is not None:
+                self._note_settled(number, settled)
 
     def _note_settled(self, number: int, document: Mapping[str, Any]) -> None:
         if self._log.open.pop(number, None) is None:
@@ -227,8 +237,8 @@ class Purse:
     def _read_total(self) -> None:
         """Start from the newest total instead of the first lease."""
         newest = max((entry.path for entry in self.store.list(f"{TOTALS}/")), default=None)
-        if newest is not None:
-            total = _read(self.store, newest)
+        total = _read(self.store, newest) if newest else None
+        if total is not None:
             self._log.through = self._log.totalled = total["through"]
             self._log.next, self._log.spent = total["through"] + 1, total["spent"]
 
@@ -248,8 +258,11 @@ def spending(store: Store) -> dict[str, float]:
     return {"spent_usd": purse.spent(), "reserved_usd": purse.open_amount()}
 
 
-def _read(store: Store, path: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(store.read(path))
+def _read(store: Store, path: str) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = json.loads(store.read(path))
+    except NotFound:
+        return None
     return document
 
 
@@ -259,6 +272,10 @@ def _name(number: int) -> str:
 
 def _path(number: int) -> str:
     return f"{LEASES}/{_name(number)}.json"
+
+
+def _lost_prefix(number: int) -> str:
+    return f"ledger/lost/{_name(number)}-"
 
 
 def _settled_path(number: int) -> str:

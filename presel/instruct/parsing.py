@@ -50,14 +50,17 @@ def read(answer: Answer, turns: int) -> Turns | Problem:
     if message.get("refusal"):
         return Problem("refused", str(message["refusal"])[:300])
     text = text_of(answer)
-    if finish == "length":
+    if finish == "length" and not _is_json(text):  # repair would take half a sentence for a whole one
         return Problem("length", f"cut at {answer.output_tokens} tokens", "longer")
     found = _turns(text)
-    if isinstance(found, Problem):
-        return found
-    if len(found) != turns:
+    return found if isinstance(found, Problem) else _checked(found, turns)
+
+
+def _checked(found: Turns, turns: int) -> Turns | Problem:
+    if len(found) < turns:
         return Problem("turns", f"it has {len(found)} turns, {turns} were asked for", "again")
-    return next((problem for check in CHECKS if (problem := check(found))), found)
+    wanted = found[:turns]  # later turns may build on earlier ones, never the reverse: what is too much can be left out
+    return next((problem for check in CHECKS if (problem := check(wanted))), wanted)
 
 
 def text_of(answer: Answer) -> str:
@@ -83,10 +86,15 @@ def _turns(text: str) -> Turns | Problem:
 
 
 def _loaded(text: str) -> Any:
+    return json.loads(text) if _is_json(text) else json_repair.loads(text)
+
+
+def _is_json(text: str) -> bool:
     try:
-        return json.loads(text)
+        json.loads(text)
     except ValueError:
-        return json_repair.loads(text)
+        return False
+    return True
 
 
 def _items(document: Any) -> list[Any]:

@@ -115,7 +115,7 @@ class Sending:
             self._refused(job, outcome)
         else:
             self._pace.failed(now, outcome.headers)
-            self._failed(job, outcome)
+            await self._failed(job, outcome)
 
     async def _answered(self, job: Job, outcome: Answered) -> None:
         """Durable first; only then does anybody look at it."""
@@ -164,10 +164,11 @@ class Sending:
         self._desk.fail(job, error)
         self._desk.stop(error)
 
-    def _failed(self, job: Job, outcome: Failed) -> None:
+    async def _failed(self, job: Job, outcome: Failed) -> None:
         job.tries += 1
         log.info("try %d of %s failed: %s: %s", job.tries, job.key, outcome.reason, outcome.message)
-        if outcome.billed:  # the reservation may be used up: the next try needs one of its own
+        if outcome.billed and job.lease:  # the reservation may be used up: the next try needs one of its own
+            await self._io(self._purse.lose, job.lease, job.key)
             self._desk.release(job, lost=job.reserved)
         if job.tries % self._generator.attempts == 0:
             self._desk.release(job)

@@ -94,6 +94,17 @@ def test_a_worker_elsewhere_counts_as_dead_only_after_its_heartbeat_stood_still(
     assert here.spent() == pytest.approx(0.5)  # one request could be in flight: the dearest may have been billed
 
 
+def test_what_a_dead_worker_noted_as_lost_is_counted_beside_what_was_in_flight(tmp_path: Path) -> None:
+    dead, heir = purse(tmp_path, in_flight=1), purse(tmp_path, in_flight=1)
+    lease = dead.lease([("a", 0.1), ("b", 0.2), ("c", 0.3)]).lease
+    assert lease is not None
+    dead.lose(lease, "a")
+    beat = tmp_path / "ledger" / "workers" / f"{dead.owner.id}.json"
+    beat.write_text(json.dumps({**json.loads(beat.read_text()), "pid": 2**22 + 1}))  # no such process
+    heir.clear()
+    assert heir.spent() == pytest.approx(0.1 + 0.3)
+
+
 def test_totals_spare_reading_old_leases_and_say_the_same(tmp_path: Path) -> None:
     money = purse(tmp_path, cap=1000.0)
     for i in range(150):

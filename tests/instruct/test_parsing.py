@@ -61,7 +61,7 @@ def test_what_can_be_mended_is_mended(content: Any) -> None:
         (json.dumps({"turns": [{"question": "Q?"}]}), "schema"),
         (json.dumps({"turns": [{"question": "Q?", "response": {"a": 1}}]}), "schema"),
         (json.dumps({"turns": ["Red."]}), "schema"),
-        (text(GOOD, {"question": "How big?", "response": "Big."}), "turns"),
+        (json.dumps({"turns": []}), "invalid_json"),
         (text({"question": "Q?", "response": " "}), "empty"),
         (text({"question": "What is in <image>?", "response": "A dog."}), "placeholder"),
         (text({"question": "What?", "response": "x" * 20_001}), "too_long"),
@@ -88,6 +88,21 @@ def test_what_the_provider_refuses_is_not_asked_again(refused: Answer, reason: s
     found = read(refused, 1)
     assert isinstance(found, Problem)
     assert (found.reason, found.remedy) == (reason, "none")
+
+
+def test_too_few_turns_are_asked_again_and_too_many_are_shortened() -> None:
+    two = text(GOOD, {"question": "How big?", "response": "Big."})
+    few, many = read(answer(two), 3), read(answer(two), 1)
+    assert isinstance(few, Problem)
+    assert (few.reason, few.remedy) == ("turns", "again")
+    assert many == (Turn(GOOD["question"], GOOD["response"]),)
+
+
+def test_an_answer_that_is_whole_although_it_is_called_cut_is_used() -> None:
+    assert read(answer(text(GOOD), finish="length"), 1) == (Turn(GOOD["question"], GOOD["response"]),)
+    cut = read(answer(text(GOOD)[:-6], finish="length"), 1)
+    assert isinstance(cut, Problem)
+    assert cut.remedy == "longer"
 
 
 def test_an_apology_inside_an_answer_is_no_refusal() -> None:

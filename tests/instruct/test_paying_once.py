@@ -17,6 +17,7 @@ import pytest
 from presel import table_store
 from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
+from presel.demo.setting import s3_server
 from presel.errors import StorageUnavailable
 from presel.instruct import sending
 from presel.instruct.ledger import Ledger
@@ -144,6 +145,20 @@ def test_a_new_run_and_a_refresh_pay_only_for_what_is_new(pool: Pool) -> None:
     assert endpoint.counts.total == 7
     assert (facts["requests"], facts["reused"]) == (1, 6)
     assert facts["spent_usd"] < facts["cost_usd"]
+
+
+def test_it_is_the_same_on_s3(tmp_path: Path) -> None:
+    with s3_server() as bucket, serve(looks, faults={"reset": 0.1}, seed=4) as endpoint:
+
+        class OnS3(Pool):
+            store = f"{bucket}/store"
+
+        pool, settings = OnS3(tmp_path, images=20), generator(endpoint.url)
+        first = pool.instruct(settings, picked=10)
+        more = pool.instruct(settings, picked=11)
+    assert (first.rows, more.rows) == (10, 11)
+    assert endpoint.counts.total == 11 + endpoint.counts.faults["reset"]
+    assert endpoint.counts.faults["reset"] > 0
 
 
 def test_a_store_that_fails_for_a_moment_does_not_cost_an_answer(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
