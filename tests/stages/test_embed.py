@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,18 @@ def test_vectors_do_not_depend_on_batches_or_parts(uri: str, tmp_path: Path) -> 
         }
 
     assert vectors("one", 64, 1000) == vectors("other", 3, 7)
+
+
+def test_parts_embedded_at_the_same_time_share_threads_and_stay_apart(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(40)))
+    source = SourceConfig(uri=uri)
+
+    def digests(name: str, threads: int) -> list[str]:
+        parts = catalogue(uri, str(tmp_path / name), 7).split()
+        with ThreadPoolExecutor(threads) as pool:
+            return [ref.digest for ref in pool.map(lambda part: embed_part(part, source, ENCODER), parts)]
+
+    assert digests("one by one", 1) == digests("at once", 6)
 
 
 def test_two_runs_give_the_same_bytes(uri: str, tmp_path: Path) -> None:
