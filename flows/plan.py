@@ -7,7 +7,7 @@ from prefect import flow, unmapped
 from presel.config import RefreshConfig
 from presel.run_record import RunRecord
 from tasks.api import instruct
-from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank
+from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank, recall
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
 from tasks.show import show_plan
@@ -29,13 +29,16 @@ def plan(config: RefreshConfig) -> RunRecord:
     relevance = score_relevance.map(
         instructed, unmapped(model), unmapped(source), unmapped(images), unmapped(config.reference_model)
     ).result()
-    # In which order would each task be picked, and how far down does its budget reach?
-    rankings = rank.map(samples.split(), clusters, instructed, unmapped(config.selection), unmapped(seed)).result()
+    # What is paid for already? In which order would each task be picked, and how far down does its budget reach?
+    paid = recall(samples, config)
+    rankings = rank.map(
+        samples.split(), clusters, instructed, paid.split(), unmapped(config.selection), unmapped(seed)
+    ).result()
     budget = plan_budget(samples, rankings, instructed, relevance, config.weights, config.budget, seed)
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
         reference=reference.result(), reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=budget,
+        rankings=rankings, plan=budget, history=paid,
     )  # fmt: skip
     show_plan(record)
     return record

@@ -171,6 +171,17 @@ class SelectionConfig(Section):
     )
 
 
+class HistoryConfig(Section):
+    """What becomes of samples that an earlier version of the dataset paid for, when pool or settings have changed."""
+
+    keep: Literal["always", "while_selected", "never"] = Field(
+        "always",
+        description="always: they stay as long as their image is in the pool, and take seats of the budget; "
+        "while_selected: the choice is made anew, and what is chosen again costs nothing; "
+        "never: they are not chosen again, so a version is a batch of images nobody has paid for",
+    )
+
+
 class DatasetConfig(Section):
     name: str = Field("dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$")
 
@@ -192,15 +203,17 @@ class RefreshConfig(Section):
     budget: BudgetConfig = BudgetConfig()
     clustering: ClusteringConfig = ClusteringConfig()
     selection: SelectionConfig = SelectionConfig()
+    history: HistoryConfig = HistoryConfig()
     dataset: DatasetConfig = DatasetConfig()
 
     @model_validator(mode="before")
     @classmethod
-    def _paper_has_no_guard(cls, data: Any) -> Any:
+    def _paper_has_no_guard_and_no_past(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("mode") == "paper":
-            selection = data.get("selection") or {}
-            if isinstance(selection, dict):
-                return {**data, "selection": {"near_duplicate": None, **selection}}
+            for section, default in (("selection", {"near_duplicate": None}), ("history", {"keep": "while_selected"})):
+                given = data.get(section) or {}
+                if isinstance(given, dict):
+                    data = {**data, section: {**default, **given}}
         return data
 
     @model_validator(mode="after")
@@ -209,6 +222,7 @@ class RefreshConfig(Section):
             ours = {
                 "selection.strategy": self.selection.strategy != "presel",
                 "selection.near_duplicate": self.selection.near_duplicate is not None,
+                "history.keep": self.history.keep != "while_selected",
                 "weights.estimator": self.weights.estimator != "mean",
                 "weights.shrinkage": self.weights.shrinkage,
                 "weights.floor": self.weights.floor > 0,

@@ -70,6 +70,8 @@ def verdict(found: Explanation) -> str:
         return f"instructed: drawn into the reference set of {found.task} (draw {found.reference['order'] + 1})"
     if found.instruction and found.ranking:
         return f"picked: {_place(found)}, within {found.task}'s quota of {found.quota}"
+    if found.instruction:
+        return "kept: an earlier version of the dataset paid for it"
     if found.rejects:
         last = found.rejects[-1]
         return f"rejected at {last['stage']}: {last['reason']}" + (f" ({last['detail']})" if last["detail"] else "")

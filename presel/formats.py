@@ -33,7 +33,7 @@ RECORDS = pa.schema(
         INSTRUCTIONS.field("turns"),
         ("kind", TEXT),
         ("model", TEXT),  # who wrote the instruction
-        ("origin", TEXT),  # reference: drawn at random; selected: chosen by the plan
+        ("origin", TEXT),  # reference: drawn at random; selected: chosen by the plan; kept: paid for by an earlier version
         ("cluster", pa.int32()),  # this and the next two: selected only
         ("centrality", pa.float32()),
         ("rank", pa.int32()),
@@ -47,6 +47,8 @@ RECORDS = pa.schema(
     ]
 )
 """`data.parquet` of a dataset version: one row a sample, ordered by `sample_id`."""
+CHOSEN_ORIGINS = frozenset({"selected", "kept"})
+"""Origins of what a plan chose, this one's or an earlier one's."""
 
 
 def llava(record: Instruction) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class RunRecord(Reference):
     relevance: tuple[TableRef, ...]
     rankings: tuple[TableRef, ...]
     plan: TableRef
+    history: TableRef | None = None
     selection: tuple[TableRef, ...] = ()
     instructions: tuple[TableRef, ...] = ()
     dataset: DatasetRef | None = None

@@ -73,19 +73,32 @@ RANKING = pa.schema(
         ("order", pa.int32()),  # within the task: a quota of q takes the rows with order < q
     ],
 )
-SELECTION = RANKING.append(pa.field("picked", pa.bool_()))
+KEPT = RANKING.append(pa.field("answered", pa.bool_()))
+"""Samples that stay from an earlier version; `order` is negative, so they come before every pick. `answered`: see PAID."""
+SELECTION = RANKING.append(pa.field("picked", pa.bool_())).append(pa.field("kept", pa.bool_()))
+PAID = pa.schema(
+    [
+        ("sample_id", TEXT),
+        ("task", TEXT),
+        ("key", TEXT),
+        ("content", TEXT),
+        ("stays", pa.bool_()),  # in the new version, too; otherwise it is left out of the choice
+        ("answered", pa.bool_()),  # under the present generator settings: replaying it from the ledger costs nothing
+    ],
+)
 PLAN = pa.schema(
     [
         ("task", TEXT),
         ("images", INT),  # listed
         ("usable", INT),  # distinct and decodable: the samples
         ("reference", INT),  # instructed reference samples
+        ("kept", INT),  # samples that stay from an earlier version: seats of the budget that are taken already
         ("scored", INT),
         ("irs", REAL),
         ("irs_low", REAL),
         ("irs_high", REAL),
         ("weight", REAL),
-        ("supply", INT),  # what is left to choose from: usable - reference - near-duplicates
+        ("supply", INT),  # what is left to choose from: usable - reference - kept - near-duplicates
         ("quota", INT),
         ("shortfall", INT),  # seats that the weight asked for and the supply could not fill
         ("price_usd", REAL),  # expected price of the quota, from the reference answers

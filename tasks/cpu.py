@@ -10,6 +10,7 @@ from presel.stages import ingest as ingestion
 from presel.stages import plan as planning
 from presel.stages import publish as publishing
 from presel.stages import rank as ranking
+from presel.stages import recall as recalling
 from presel.stages import reference as referencing
 from presel.stages import report as reporting
 from presel.stages import select as selecting
@@ -19,6 +20,7 @@ CPU = Policy(tag="cpu", retries=2, delays=(2, 10), timeout=timedelta(hours=12))
 
 ingest = CPU.plain_task(ingestion.ingest, "ingest")
 assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")
+recall = CPU.plain_task(recalling.recall, "history")
 draw_reference = CPU.stage_task(referencing.draw_reference, "reference {samples.label}")
 cluster = CPU.stage_task(clustering.cluster, "cluster {samples.label}")
 rank = CPU.stage_task(ranking.rank, "rank {samples.label}")

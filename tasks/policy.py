@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, task
+from prefect import Task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -79,7 +79,7 @@ class Policy:
 
     def stage_task(self, stage: Stage[P], run_name: str) -> Task[P, TableRef]:
         """A cached task. `run_name` is what the UI shows; `{parameter.field}` is filled in from the inputs."""
-        return task(
+        return Task(
             _observed(stage, stage.name),
             name=stage.name,
             task_run_name=run_name,
@@ -91,7 +91,7 @@ class Policy:
 
     def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
         """A task that must look at the world, or show something, every time."""
-        return task(_observed(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
+        return Task(_observed(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
 
     def _common(self) -> dict[str, Any]:
         return {

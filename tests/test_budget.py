@@ -90,3 +90,24 @@ def test_no_tasks_take_no_seats() -> None:
 def test_unusable_arguments_are_named(weights: object, supply: object, total: object) -> None:
     with pytest.raises(InputError, match=r"presel\.budget\.allocate"):
         allocate(weights, supply, total)  # type: ignore[arg-type]
+
+
+@given(TASKS, st.integers(0, 120), st.integers(0, 120))
+def test_the_division_goes_on_where_an_earlier_one_ended(tasks: list[tuple[float, int]], held: int, more: int) -> None:
+    weights, supply = np.array([w for w, _ in tasks]), np.array([s for _, s in tasks])
+    first = allocate(weights, supply, held)
+    further = allocate(weights, supply - first, more, held=first)
+    np.testing.assert_array_equal(first + further, allocate(weights, supply, int(first.sum()) + more))
+
+
+@given(TASKS, st.data(), st.integers(0, 120))
+def test_who_holds_more_than_a_share_waits_for_the_others(
+    tasks: list[tuple[float, int]], data: st.DataObject, total: int
+) -> None:
+    weights, supply = np.array([w for w, _ in tasks]), np.array([s for _, s in tasks])
+    held = np.array([data.draw(st.integers(0, 60)) for _ in tasks])
+    seats = np.zeros(len(tasks), dtype=int)
+    for _ in range(min(total, int(supply.sum()))):
+        claim = np.where(seats < supply, weights / (2 * (held + seats) + 1), -1)
+        seats[claim.argmax()] += 1
+    np.testing.assert_array_equal(allocate(weights, supply, total, held=held), seats)

@@ -237,3 +237,15 @@ def test_unusable_arguments_are_input_errors(arguments: dict[str, Any]) -> None:
     usable: dict[str, Any] = {"embeddings": unit(5, 3), "labels": np.zeros(5, dtype=int), "budget": 2}
     with pytest.raises(InputError, match=r"presel\.strategies"):
         select(**(usable | arguments))
+
+
+@pytest.mark.parametrize("strategy", ["presel", "balanced"])
+def test_clusters_that_hold_seats_wait_for_those_that_hold_none(strategy: str) -> None:
+    rows = np.random.default_rng(3).normal(size=(40, 8)).astype(np.float32)
+    labels = np.repeat([0, 1], 20)
+    held = np.zeros(40, dtype=bool)
+    held[:4] = True
+    ranking = rank(rows, labels, held=held, strategy=strategy)
+    assert (ranking.clusters[:4] == 1).all()
+    assert not set(ranking.rows) & set(np.flatnonzero(held))
+    assert sorted(ranking.clusters[4:6]) == [0, 1]

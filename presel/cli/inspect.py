@@ -25,7 +25,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         "images": record.catalog.rows,
         "samples": record.samples.rows,
         "instructed": sum(row["reference"] + row["picked"] for row in rows),
-        "budget": sum(row["reference"] + row["quota"] for row in rows),
+        "budget": sum(row["reference"] + row["kept"] + row["quota"] for row in rows),
         "rejects": rejects,
         "paid_usd": money.paid,
         "dataset": record.dataset,

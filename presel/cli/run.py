@@ -20,6 +20,7 @@ COLUMNS = {
     "images": "images",
     "usable": "usable",
     "reference": "reference",
+    "kept": "kept",
     "irs": "IRS",
     "weight": "weight",
     "quota": "quota",

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from math import fsum
 from typing import Any
 
+from presel.formats import CHOSEN_ORIGINS
+
 Record = Mapping[str, Any]
 
 
@@ -47,7 +49,7 @@ def cost(records: Iterable[Record]) -> float:
 
 
 def _overlap(old: Mapping[str, Record], new: Mapping[str, Record]) -> float | None:
-    """Share of the earlier selection, the reference set left out, that is selected again; None without an earlier one."""
-    chosen = [i for i, record in old.items() if record["origin"] == "selected"]
-    again = [i for i in chosen if i in new and new[i]["origin"] == "selected"]
+    """Share of the earlier selection, the reference set left out, that is selected or kept; None without an earlier one."""
+    chosen = [i for i, record in old.items() if record["origin"] in CHOSEN_ORIGINS]
+    again = [i for i in chosen if i in new and new[i]["origin"] in CHOSEN_ORIGINS]
     return len(again) / len(chosen) if chosen else None

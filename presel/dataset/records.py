@@ -15,7 +15,8 @@ from presel.tables import REJECTS, SELECTION, TEXT, rows_of
 
 WHERE = "presel.dataset.records"
 CHOSEN = SELECTION.append(pa.field("outcome", TEXT))
-"""`selection.parquet`: what was picked, and what came in for it. `outcome` is instructed, replacement or refused."""
+"""`selection.parquet`: what was picked, and what came in for it. `outcome` is instructed, replacement or refused.
+Samples that stay from an earlier version (`kept`) come first, by a negative `order`."""
 
 _SCORE = ("irs", "loss_with_question", "loss_without_question")
 _PLACE = ("cluster", "centrality", "rank")
@@ -29,7 +30,10 @@ def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance
     """
     scores, places, weights = _by(relevance, "sample_id"), _by(chosen, "sample_id"), _by(plan, "task")
     rows = [{**row, "origin": "reference", **_some(scores.get(row["sample_id"]), _SCORE)} for row in rows_of(reference)]
-    rows += [{**row, "origin": "selected", **_some(places.get(row["sample_id"]), _PLACE)} for row in rows_of(selected)]
+    for row in rows_of(selected):
+        place = places.get(row["sample_id"])
+        origin = "kept" if place and place["kept"] else "selected"
+        rows.append({**row, "origin": origin, **_some(place, _PLACE)})
     rows.sort(key=lambda row: row["sample_id"])
     _check(rows, places, weights)
     return pa.Table.from_pylist([{**row, "weight": weights[row["task"]]["weight"]} for row in rows], schema=RECORDS)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
+from presel.formats import CHOSEN_ORIGINS
+
 Row = Mapping[str, Any]
 
 
@@ -56,7 +58,7 @@ def task_lines(plan: Sequence[Row], records: Sequence[Row], rejects: Sequence[Ro
             **{name: row[name] for name in ("task", "images", "usable", "irs", "irs_low", "irs_high")},
             **{name: row[name] for name in ("weight", "supply", "quota", "shortfall")},
             reference=origins[row["task"], "reference"],
-            picked=origins[row["task"], "selected"],
+            picked=sum(origins[row["task"], origin] for origin in CHOSEN_ORIGINS),
             rejected=refused[row["task"]],
             spent_usd=fsum(costs[row["task"]]),
             all_usd=row["usable"] * (_mean(costs[row["task"]]) if costs[row["task"]] else pool_price),

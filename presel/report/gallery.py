@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from presel.formats import CHOSEN_ORIGINS
+
 Row = Mapping[str, Any]
 PER_TASK = 12
 ALTOGETHER = 168
@@ -21,7 +23,7 @@ def picks_to_show(
     """Task to some of its selected records, by order. `order` maps sample id to the pick's place in its task."""
     by_task: dict[str, list[Row]] = defaultdict(list)
     for record in records:
-        if record["origin"] == "selected":
+        if record["origin"] in CHOSEN_ORIGINS:
             by_task[record["task"]].append(record)
     room = max(1, min(per_task, altogether // max(1, len(by_task))))
     shown = {

@@ -21,6 +21,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from presel.formats import CHOSEN_ORIGINS
 from presel.report.axes import axis
 from presel.report.contents import Contents, Map, Row
 from presel.report.curves import coverage_curve, loss_curve
@@ -147,7 +148,7 @@ def _samples(contents: Contents) -> dict[str, Any]:
     return {
         "gallery": gallery,
         "per_task": max((len(picks) for picks in gallery.values()), default=PER_TASK),
-        "counts": Counter(row["task"] for row in contents.records if row["origin"] == "selected"),
+        "counts": Counter(row["task"] for row in contents.records if row["origin"] in CHOSEN_ORIGINS),
         "extremes": [("Lowest: the question matters", low), ("Highest: it does not help", high)] if low else [],
         "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in every},
     }

@@ -38,6 +38,7 @@ def plan_rows(record: RunRecord) -> list[dict[str, Any]]:
             "images": row["images"],
             "usable": row["usable"],
             "reference": row["reference"],
+            "kept": row["kept"],
             "IRS": _rounded(row["irs"]),
             "IRS interval": _interval(row["irs_low"], row["irs_high"]),
             "weight": _rounded(row["weight"], 4),

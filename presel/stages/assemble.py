@@ -18,6 +18,7 @@ from pyarrow import feather
 
 from presel import progress, table_store
 from presel.catalog import removed_ids
+from presel.dataset.history import task_digest
 from presel.errors import SupplyError
 from presel.images import Reason
 from presel.keys import sample_id, short_digest
@@ -29,21 +30,26 @@ TASKS = "tasks.json"
 _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 
 
-@stage("assemble", version=1)
+@stage("assemble", version=2)
 def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None:
     """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
 
     `tasks.json` beside it counts `images` (listed) and `usable` of every task that was listed; listed = usable + rejected.
+    Facts: `pool`, one digest over all sample ids.
     Raises SupplyError when no image of the pool is usable.
     """
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
     usable: Counter[str] = Counter()
+    digests = []
     with tempfile.TemporaryDirectory(prefix="presel-assemble-") as folder:
         spilled = _spill(catalog, embeddings, Path(folder))
         for number, task in enumerate(sorted(spilled), start=1):
-            usable[task] = _write_task(out, task, spilled[task])
+            ids = _write_task(out, task, spilled[task])
+            usable[task] = len(ids)
+            digests.append(task_digest(task, ids))
             progress.report("assemble", task, number, len(spilled), "tasks", f"{usable[task]:,} samples")
     counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
+    out.note(pool=short_digest(*digests))
     out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
     if not usable.total():
         raise SupplyError(
@@ -69,8 +75,8 @@ def _spill(catalog: TableRef, embeddings: list[TableRef], folder: Path) -> dict[
     return files
 
 
-def _write_task(out: Output, task: str, files: list[Path]) -> int:
-    """One task's samples; returns how many. Of a content's keys the smallest stays."""
+def _write_task(out: Output, task: str, files: list[Path]) -> list[str]:
+    """One task's samples; returns their ids. Of a content's keys the smallest stays."""
     table = pa.concat_tables([feather.read_table(file, memory_map=False) for file in files]).sort_by("key")
     kept: dict[str, int] = {}
     keys = table["key"].to_pylist()
@@ -85,4 +91,4 @@ def _write_task(out: Output, task: str, files: list[Path]) -> int:
     idents = pa.array([ident for ident, _ in named], pa.string())
     columns = [idents if name == "sample_id" else rows[name].combine_chunks() for name in schema.names]
     out.write(pa.Table.from_arrays(columns, schema=schema), schema, task)
-    return len(named)
+    return [ident for ident, _ in named]

@@ -8,9 +8,9 @@ from presel import table_store
 from presel.clustering import kmeans
 from presel.config import ClusteringConfig
 from presel.stage import stage
-from presel.vectors import unit_vectors
 from presel.table_store import Output
 from presel.tables import CLUSTERS, TableRef
+from presel.vectors import unit_vectors
 
 
 @stage("cluster", version=1)

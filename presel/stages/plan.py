@@ -1,8 +1,8 @@
 """The plan: task weights from IRS, the budget divided by weight and supply, a price for every share (METHOD, steps 4, 5).
 
 It is the table a person signs before money is spent, so it holds what decided each number: how many were listed and are
-usable, how many reference samples were scored, the IRS with its interval, the weight, the supply, the quota, and
-the seats a task's weight asked for that its supply could not fill.
+usable, how many stay from an earlier version, how many reference samples were scored, the IRS with its interval, the
+weight, the supply, the quota, and the seats a task's weight asked for that its supply could not fill.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from presel import budget, table_store, weights
 from presel.config import BudgetConfig, WeightsConfig
 from presel.instruct.prices import quote
+from presel.kept import kept_of
 from presel.reference_size import reference_verdict
 from presel.stage import stage
 from presel.table_store import Output
@@ -30,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 
-@stage("plan", version=1)
+@stage("plan", version=2)
 def plan_budget(
     out: Output,
     samples: TableRef,
@@ -44,8 +46,10 @@ def plan_budget(
     """Weight, quota and price of every task. `reference` are the reference instructions; the lists are in task order."""
     counts: dict[str, dict[str, int]] = json.loads(table_store.file(samples, "tasks.json"))
     weighed = weigh([_scores(ref) for ref in relevance], [ref.rows for ref in samples.split()], weighting, seed)
-    instructed = sum(ref.rows for ref in reference)
-    seats = divide(weighed.weight, [ref.rows for ref in rankings], budget_size(samples.rows, config.share) - instructed)
+    kept = [kept_of(ref) for ref in rankings]
+    held = [answered.num_rows for answered in kept]
+    left = budget_size(samples.rows, config.share) - sum(ref.rows for ref in reference) - sum(held)
+    seats = divide(weighed.weight, [ref.rows for ref in rankings], left, held)
     costs = [_costs(ref) for ref in reference]
     rows = [
         {
@@ -53,11 +57,12 @@ def plan_budget(
             "images": counts[ranking.label]["images"],
             "usable": counts[ranking.label]["usable"],
             "reference": reference[i].rows,
+            "kept": held[i],
             **weighed.row(i),
             "supply": ranking.rows,
             "quota": int(seats.quota[i]),
             "shortfall": int(seats.shortfall[i]),
-            **_priced(costs[i] or [cost for task in costs for cost in task], int(seats.quota[i])),
+            **_priced(costs[i] or [cost for task in costs for cost in task], int(seats.quota[i]) + _unpaid(kept[i])),
         }
         for i, ranking in enumerate(rankings)
     ]
@@ -110,13 +115,16 @@ class Seats:
     unplaced: int
 
 
-def divide(weight: Floats, supply: list[int], total: int) -> Seats:
-    """`total` seats by weight, capped by supply; overflow is handed on in proportion to weight (METHOD, "Exactness")."""
+def divide(weight: Floats, supply: list[int], total: int, held: list[int] | None = None) -> Seats:
+    """`total` seats by weight, capped by supply; overflow is handed on in proportion to weight (METHOD, "Exactness").
+
+    `held` seats are taken already and count toward a task's share: the division goes on where they end.
+    """
     if total < 0:
-        log.warning("the reference set alone is %d samples over the budget: nothing is left to choose", -total)
+        log.warning("reference set and kept samples are %d over the budget: nothing is left to choose", -total)
     total = max(0, total)
-    quota = budget.allocate(weight, supply, total)
-    unlimited = budget.allocate(weight, np.full(len(supply), total), total)
+    quota = budget.allocate(weight, supply, total, held=held)
+    unlimited = budget.allocate(weight, np.full(len(supply), total), total, held=held)
     return Seats(quota, np.maximum(0, unlimited - quota), total - int(quota.sum()))
 
 
@@ -133,13 +141,18 @@ def _priced(costs: list[float], quota: int) -> dict[str, float | None]:
 
 def _unusable(counts: dict[str, dict[str, int]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each task that has images and not one usable: nothing to weigh, but not to be passed over."""
-    nothing = dict.fromkeys(("reference", "scored", "supply", "quota", "shortfall"), 0)
+    nothing = dict.fromkeys(("reference", "kept", "scored", "supply", "quota", "shortfall"), 0)
     shown = {row["task"] for row in rows}
     return [
         {"task": task, "images": count["images"], "usable": 0, **nothing, "weight": 0.0}
         for task, count in sorted(counts.items())
         if task not in shown
     ]
+
+
+def _unpaid(kept: pa.Table) -> int:
+    """Kept samples that would be asked about in another way than before: they must be paid for again."""
+    return sum(not answered for answered in kept["answered"].to_pylist())
 
 
 def _scores(relevance: TableRef) -> Floats:

@@ -13,29 +13,29 @@ Memory: the records of a dataset, four times over (as rows, and as each format's
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
-from pathlib import PurePath
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presel import __version__, formats, table_store
 from presel.config import RefreshConfig
-from presel.dataset import versions
+from presel.dataset import history, versions
 from presel.dataset.changes import diff, drift
 from presel.dataset.records import chosen, records, rejected
-from presel.keys import canonical
+from presel.dataset.settings import portable, without_credentials
 from presel.report.card import card
 from presel.run_record import RunRecord
 from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, TableRef, rows_of
 
+log = logging.getLogger(__name__)
 _LIBRARIES = (
     "numpy",
     "pyarrow",
@@ -60,8 +60,11 @@ def publish(record: RunRecord) -> DatasetRef:
     before = versions.latest(config.store, config.dataset.name)
     if before is not None and versions.manifest(before)["content"] == content.digest:
         versions.point_at_latest(config.store, config.dataset.name)  # a run may have died between its manifest and this
+        log.info("nothing changed: %s version %d stands", before.name, before.version)
         return before
-    return _publish(content, before, config)
+    base = table_store.facts(record.history)["base"] if record.history else None
+    made_from = {"inputs": history.inputs_digest(record.samples, config), "base": base}
+    return _publish(content, before, config, made_from)
 
 
 def content_of(record: RunRecord) -> Content:
@@ -109,10 +112,12 @@ class Content:
         return versions.content_digest(self.files)
 
 
-def _publish(content: Content, before: DatasetRef | None, config: RefreshConfig) -> DatasetRef:
+def _publish(
+    content: Content, before: DatasetRef | None, config: RefreshConfig, made_from: dict[str, Any]
+) -> DatasetRef:
     store, name = config.store, config.dataset.name
     libraries = library_versions()
-    promise = {"content": content.digest, "before": before and before.version, "libraries": libraries}
+    promise = {"content": content.digest, "before": before and before.version, "libraries": libraries, **made_from}
     number = versions.claim(store, name, promise)
     changes = changes_against(before, content)
     description = card(
@@ -130,7 +135,7 @@ def _publish(content: Content, before: DatasetRef | None, config: RefreshConfig)
         "diff.json": _json(changes),
         "versions.json": _json(libraries),
     }
-    about = {"content": content.digest, "before": changes["before"], "records": len(content.rows)}
+    about = {"content": content.digest, "before": changes["before"], "records": len(content.rows), **made_from}
     run = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": without_credentials(config.source.uri),
@@ -150,21 +155,6 @@ def changes_against(before: DatasetRef | None, content: Content) -> dict[str, An
     }
 
 
-def portable(config: RefreshConfig) -> dict[str, Any]:
-    """The configuration as it is published: what decides the content, without addresses and operational settings.
-
-    Secrets are not in a configuration to begin with. Where the images lay and who answered is in the manifest's `run`;
-    of a model in a local folder only the folder's name is left.
-    """
-    settings: dict[str, Any] = canonical(config)
-    del settings["source"]["uri"], settings["generator"]["base_url"]
-    for section, setting in (("encoder", "weights"), ("reference_model", "model")):
-        value = settings[section][setting]
-        if value is not None and PurePath(value).is_absolute():
-            settings[section][setting] = PurePath(value).name
-    return settings
-
-
 def library_versions() -> dict[str, str]:
     """Versions of what can change a record: presel, Python and the libraries between an image and its number."""
     found = {}
@@ -174,14 +164,6 @@ def library_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return {"presel": __version__, "python": platform.python_version(), **found}
-
-
-def without_credentials(uri: str) -> str:
-    """An address without user, password and query, whatever somebody put into it."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _weights(plan: Sequence[Mapping[str, Any]]) -> dict[str, float]:

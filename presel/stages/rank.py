@@ -8,30 +8,45 @@ near-duplicates already left out.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from presel import strategies, table_store
 from presel.config import SelectionConfig
+from presel.kept import KEPT_FILE
 from presel.stage import stage
 from presel.table_store import Output
-from presel.tables import RANKING, TableRef
+from presel.tables import KEPT, RANKING, TableRef
 from presel.vectors import unit_vectors
 
 
-@stage("rank", version=1)
+@stage("rank", version=2)
 def rank(
-    out: Output, samples: TableRef, clusters: TableRef, reference: TableRef, config: SelectionConfig, seed: int
+    out: Output,
+    samples: TableRef,
+    clusters: TableRef,
+    reference: TableRef,
+    paid: TableRef,
+    config: SelectionConfig,
+    seed: int,
 ) -> None:
-    """Every available sample of a task in pick order. `reference` are the task's reference instructions."""
+    """Every available sample of a task in pick order. `reference` are the task's reference instructions, `paid` its PAID.
+
+    `kept.parquet` beside it holds KEPT: what stays from an earlier version and holds a seat of its cluster already.
+    """
     table = table_store.read(samples)
     labels = table_store.read(clusters)["cluster"].to_numpy()
-    chosen = pc.is_in(table["sample_id"], value_set=attempted(reference)).to_numpy(zero_copy_only=False)
+    tried, before = attempted(reference), table_store.read(paid)
+    chosen = _among(table, pa.concat_arrays([tried, before["sample_id"].combine_chunks()]))
+    kept = before.filter(pc.and_(before["stays"], pc.invert(pc.is_in(before["sample_id"], value_set=tried))))
+    held = _among(table, kept["sample_id"].combine_chunks())
     ranking = strategies.rank(
         unit_vectors(table),
         labels,
         available=~chosen,
         chosen=chosen,
+        held=held,
         strategy=config.strategy,
         ids=table["sample_id"].to_numpy(zero_copy_only=False),
         seed=seed,
@@ -47,7 +62,29 @@ def rank(
     for name, values in columns.items():
         rows = rows.append_column(name, pa.array(values, RANKING.field(name).type))
     out.write(rows.cast(RANKING), RANKING, samples.label)
+    out.write_file(KEPT_FILE, table_store.encode(_kept(kept, labels[held])))
     _reject_near_duplicates(out, table, ranking)
+
+
+def _kept(rows: pa.Table, labels: npt.NDArray[np.int64]) -> pa.Table:
+    """KEPT rows of samples by ascending id, with the labels of their clusters in the same order."""
+    count = rows.num_rows
+    columns = {
+        "cluster": labels,
+        "centrality": pa.nulls(count),
+        "rank": pa.nulls(count),
+        "order": np.arange(-count, 0),
+        "answered": rows["answered"].combine_chunks(),
+    }
+    named = rows.select(["sample_id", "task", "key", "content"])
+    for name, values in columns.items():
+        named = named.append_column(name, pa.array(values, KEPT.field(name).type))
+    return named.cast(KEPT)
+
+
+def _among(table: pa.Table, ids: pa.Array) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = pc.is_in(table["sample_id"], value_set=ids).to_numpy(zero_copy_only=False)
+    return found
 
 
 def attempted(reference: TableRef) -> pa.Array:

@@ -20,6 +20,7 @@ from presel import progress, table_store
 from presel.config import SourceConfig
 from presel.dataset import versions
 from presel.errors import InputError
+from presel.formats import CHOSEN_ORIGINS
 from presel.images import Rejected, thumbnail
 from presel.report import pieces
 from presel.report.contents import Contents, Map, Row
@@ -114,7 +115,7 @@ def survey(samples: TableRef, records: Sequence[Row], order: Mapping[str, int]) 
 def _coverage(table: pa.Table, origin: Mapping[str, str], order: Mapping[str, int]) -> TaskCoverage:
     ids = table["sample_id"].to_pylist()
     reference = np.array([origin.get(name) == "reference" for name in ids], dtype=np.bool_)
-    picks = sorted((order[name], row) for row, name in enumerate(ids) if origin.get(name) == "selected")
+    picks = sorted((order[name], row) for row, name in enumerate(ids) if origin.get(name) in CHOSEN_ORIGINS)
     return of_task(unit_vectors(table), np.array([row for _, row in picks], dtype=np.int64), reference)
 
 
@@ -122,7 +123,9 @@ def _map(table: pa.Table, origin: Mapping[str, str], samples: int) -> Map:
     projection = project(unit_vectors(table))
     dots = []
     for row, (x, y) in zip(rows_of(table.drop_columns("vector")), projection.positions.tolist(), strict=True):
-        kind = {"reference": "reference", "selected": "picked"}.get(origin.get(row["sample_id"], ""), "pool")
+        kind = {"reference": "reference", "selected": "picked", "kept": "picked"}.get(
+            origin.get(row["sample_id"], ""), "pool"
+        )
         dots.append(Dot(x, y, row["task"], kind, f"{row['key']} ({row['task']}, {kind})"))
     return Map(dots, samples, projection.kept)
 

@@ -24,13 +24,15 @@ Rows = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """members: row numbers of the available rows by ascending id, with their centrality (float32) and chance (uint64).
-    taken: rows of this cluster that were chosen elsewhere (the reference set), by ascending id."""
+    taken: rows of this cluster that were chosen elsewhere (the reference set, kept samples), by ascending id.
+    held: how many of these hold a seat of the cluster already."""
 
     label: int
     members: Rows
     taken: Rows
     centrality: NDArray[np.float32]
     chance: NDArray[np.uint64]
+    held: int = 0
 
 
 def clusters_of(
@@ -38,6 +40,7 @@ def clusters_of(
     labels: Rows,
     pickable: NDArray[np.bool_],
     taken: NDArray[np.bool_],
+    held: NDArray[np.bool_],
     by_id: Rows,
     chance: NDArray[np.uint64],
 ) -> list[Cluster]:
@@ -45,11 +48,14 @@ def clusters_of(
     ordered = labels[by_id]
     members = [by_id[places] for places in cluster_members(ordered, pickable[by_id])]
     others = {int(ordered[places[0]]): by_id[places] for places in cluster_members(ordered, taken[by_id])}
+    holders, seats = np.unique(labels[held], return_counts=True)
+    seated = dict(zip(holders.tolist(), seats.tolist(), strict=True))
     nothing = np.zeros(0, dtype=np.int64)
     values = each(lambda rows: member_centrality(embeddings, rows, NEIGHBOURS), members)
+    found = [(int(labels[rows[0]]), rows, value) for rows, value in zip(members, values, strict=True)]
     return [
-        Cluster(int(labels[rows[0]]), rows, others.get(int(labels[rows[0]]), nothing), value, chance[rows])
-        for rows, value in zip(members, values, strict=True)
+        Cluster(label, rows, others.get(label, nothing), value, chance[rows], seated.get(label, 0))
+        for label, rows, value in found
     ]
 
 

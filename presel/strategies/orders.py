@@ -66,12 +66,17 @@ def _typical_first(embeddings: Matrix, cluster: Cluster) -> Rows:
 
 
 def _proportional(_: Matrix, kept: Sequence[Kept], __: int) -> Rows:
-    """Sainte-Lague over available members, one seat after another; equal claims to the lowest label."""
-    return _by_seats(kept, lambda one, seat: -len(one.cluster.members) / (2 * seat + 1))
+    """Sainte-Lague over available members, one seat after another; equal claims to the lowest label.
+
+    Seats that are held count, and their holders count as members, as they did when they were picked: the sequence goes on.
+    """
+    return _by_seats(
+        kept, lambda one, seat: -(len(one.cluster.members) + one.cluster.held) / (2 * (seat + one.cluster.held) + 1)
+    )
 
 
 def _equal(_: Matrix, kept: Sequence[Kept], __: int) -> Rows:
-    return _by_seats(kept, lambda _one, seat: seat.astype(np.float64))
+    return _by_seats(kept, lambda one, seat: (seat + one.cluster.held).astype(np.float64))
 
 
 def _least_covered(_: Matrix, kept: Sequence[Kept], __: int) -> Rows:

@@ -72,6 +72,7 @@ def rank(
     *,
     available: ArrayLike | None = None,
     chosen: ArrayLike | None = None,
+    held: ArrayLike | None = None,
     strategy: str = "presel",
     ids: ArrayLike | None = None,
     seed: int = 0,
@@ -82,6 +83,7 @@ def rank(
 
     embeddings float[n, d]; labels int[n]; available bool[n] (None: all). chosen bool[n]: rows taken elsewhere (the
     reference set), never picked, but they cover their cluster and, with the guard on, their copies are left out.
+    held bool[n], None: none: rows picked by an earlier selection; as chosen, and each holds a seat of its cluster.
     near_duplicate in (0, 1]: the cosine from which a row of the same cluster counts as a copy of an earlier pick;
     None: no guard (paper). ids: unique str or int a row; ties break by id and nothing depends on the order of rows.
     seed moves only `random`, `balanced` and the start of `kcentre`. wanted: picks that will be used (only `kcentre`
@@ -91,12 +93,13 @@ def rank(
     vectors = embedding_matrix(embeddings, WHERE)
     count = len(vectors)
     groups = cluster_labels(labels, count, WHERE)
-    taken = row_mask(chosen, count, WHERE, name="chosen", default=False)
+    seated = row_mask(held, count, WHERE, name="held", default=False)
+    taken = row_mask(chosen, count, WHERE, name="chosen", default=False) | seated
     pickable = row_mask(available, count, WHERE, name="available", default=True) & ~taken
     finite_rows(~(pickable | taken) | np.isfinite(vectors).all(axis=1), WHERE)
     _check(strategy, near_duplicate)
     by_id, chance = id_order(ids, count, WHERE), chances(ids, count, seed)
-    clusters = clusters_of(vectors, groups, pickable, taken, by_id, chance)
+    clusters = clusters_of(vectors, groups, pickable, taken, seated, by_id, chance)
     if not clusters:
         return _ranking(vectors, [], np.zeros(0, dtype=np.int64), groups)
     plan = STRATEGIES[strategy]

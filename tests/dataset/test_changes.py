@@ -31,6 +31,12 @@ def test_selection_overlap_leaves_the_reference_set_out() -> None:
     assert diff([], after)["selection_overlap"] is None
 
 
+def test_what_is_kept_from_an_earlier_version_counts_as_selected_again() -> None:
+    before = [record("a"), record("b", origin="kept"), record("c")]
+    after = [record("a", origin="kept"), record("b", origin="kept"), record("d")]
+    assert diff(before, after)["selection_overlap"] == pytest.approx(2 / 3)
+
+
 def test_drift_is_the_share_of_weight_that_went_to_other_tasks() -> None:
     found = drift({"ocr": 0.5, "chart": 0.5}, {"ocr": 0.3, "chart": 0.5, "photo": 0.2})
     assert found["moved"] == pytest.approx(0.2)

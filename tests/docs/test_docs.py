@@ -1,4 +1,4 @@
-"""What the documentation says must be so: commands exist, fields exist, files exist, and every reason and setting is documented."""
+"""What the documentation says must be so: commands, fields and files exist; every exit code and setting is documented."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ def test_every_link_leads_somewhere(page):
 def test_every_exit_code_is_documented():
     from presel import errors
 
-    codes = {value.exit_code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "exit_code")}
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)}
+    codes = {
+        value.exit_code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "exit_code")
+    }
+    documented = {
+        int(code) for code in re.findall(r"^\| (\d+) \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    }
     assert codes <= documented
 
 
@@ -45,4 +49,6 @@ def test_no_page_and_no_source_names_a_registry_or_a_machine():
     files = [f for folder in ("presel", "flows", "tasks", "docs", "tests") for f in (ROOT / folder).rglob("*.*")]
     texts = [f for f in files if f.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".html"}]
     assert len(texts) > 50
-    assert not [str(f) for f in [*texts, ROOT / "constraints.txt", ROOT / "README.md"] if forbidden.search(f.read_text())]
+    assert not [
+        str(f) for f in [*texts, ROOT / "constraints.txt", ROOT / "README.md"] if forbidden.search(f.read_text())
+    ]

@@ -64,5 +64,5 @@ def test_the_server_refuses_a_wrong_configuration_before_anything_starts(tmp_pat
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("refresh/refresh")
         wrong = {"config": {**deployment.parameters["config"], "budget": {"share": 1.5}}}
-        with pytest.raises(PrefectHTTPStatusError, match="409|422"):
+        with pytest.raises(PrefectHTTPStatusError, match=r"409|422"):
             client.create_flow_run_from_deployment(deployment.id, parameters=wrong)

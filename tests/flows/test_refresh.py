@@ -15,6 +15,7 @@ from presel import explain, run_record, summary, table_store
 from presel.demo.salt import SALT
 from presel.demo.setting import Setting, staged
 from presel.run_record import RunRecord
+from presel.storage import open_store
 from presel.tables import rows_of
 from tasks.results import results_in
 
@@ -108,9 +109,19 @@ def test_the_reference_set_is_not_chosen_again(first):
 def test_a_second_run_finds_every_stage_cached_and_buys_nothing(first, second):
     assert second.requests == 0
     worked = {name: state for name, state in second.states.items() if state != "Cached"}
-    looking = {"ingest", "publish", "report", "show plan", "show results"}
+    looking = {"ingest", "history", "publish", "report", "show plan", "show results"}
     assert set(worked) == looking | {"plan-0"}  # the plan is a flow within the flow: Prefect shows it as a task, too
     assert second.record.dataset == first.record.dataset
+
+
+def test_the_tests_of_refreshes_run_the_same_stages_in_the_same_order(setting, second):
+    from tests.refresh.straight import straight
+
+    before = {entry.path for entry in open_store(setting.config.store).list("tables/")}
+    record = straight(setting.config)
+    assert [ref.key for ref in record.tables()] == [ref.key for ref in second.record.tables() if ref.stage != "report"]
+    assert {entry.path for entry in open_store(setting.config.store).list("tables/")} == before
+    run_record.save(second.record)
 
 
 def test_the_run_can_be_seen_in_the_ui(first):

@@ -110,7 +110,7 @@ class _Maker:
         quota = 4 + 2 * ordinal
         for order, row in enumerate(ranked):
             row.update(order=order, rank=order // clusters, centrality=float(0.95 - 0.4 * order / per_task))
-            row.update(picked=order < quota)
+            row.update(picked=order < quota, kept=False)
         for order, row in enumerate(reference):
             row.update(order=order, picked=True)
         answered = ranked[dropped : quota + dropped] if dropped else ranked[:quota]
@@ -199,6 +199,7 @@ class _Maker:
                     "images": usable + 3,
                     "usable": usable,
                     "reference": reference,
+                    "kept": 0,
                     "scored": reference,
                     "irs": float(mean),
                     "irs_low": float(mean) - half,

@@ -1,0 +1,100 @@
+"""What came before: which earlier version a refresh builds on, and what it paid for.
+
+Stages are functions of their inputs, so history must be one of them, and it must not move while nothing else does. Hence
+the *base* of a refresh: the newest version that was made from something else, another pool or other settings. When the
+newest version was made from exactly what is there now, the base is the one *it* built on: every key stays what it was, all
+tasks are cached, and nothing is published. A pool is its samples, not their names: a renamed file is not another pool.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from presel import table_store
+from presel.config import RefreshConfig
+from presel.dataset import versions
+from presel.dataset.settings import portable, without_credentials
+from presel.keys import digest, short_digest
+from presel.tables import DatasetRef, TableRef
+
+
+def task_digest(task: str, ids: Sequence[str]) -> str:
+    """One task's samples, by their ids in ascending order."""
+    return short_digest(task, digest("\n".join(ids).encode()))
+
+
+def inputs_digest(samples: TableRef, config: RefreshConfig) -> str:
+    """What a version is made from: the pool, and the settings that decide the content."""
+    return short_digest(_pool(samples), json.dumps(portable(config), sort_keys=True))
+
+
+def base_of(samples: TableRef, config: RefreshConfig) -> DatasetRef | None:
+    """The version that a refresh of this pool with these settings builds on."""
+    newest = versions.latest(config.store, config.dataset.name)
+    if newest is None or versions.manifest(newest).get("inputs") != inputs_digest(samples, config):
+        return newest
+    return base_before(config.store, newest)
+
+
+def base_before(store: str, version: DatasetRef) -> DatasetRef | None:
+    """The version that a published one built on."""
+    number = versions.manifest(version).get("base")
+    return None if number is None else versions.find(store, version.name, number)
+
+
+def lineage(store: str, version: DatasetRef | None) -> tuple[DatasetRef, ...]:
+    """A version, the one it built on, and so on, newest first."""
+    found = []
+    while version is not None:
+        found.append(version)
+        version = base_before(store, version)
+    return tuple(found)
+
+
+def instructed(version: DatasetRef) -> pa.Array:
+    """Ids of all samples of a version."""
+    data = pa.BufferReader(versions.file(version, "data.parquet"))
+    return pq.read_table(data, columns=["sample_id"])["sample_id"].combine_chunks()
+
+
+def generator_settings(version: DatasetRef) -> dict[str, Any]:
+    """How the instructions of a version were asked for."""
+    settings: dict[str, Any] = json.loads(versions.file(version, "config.json"))
+    return {**settings["generator"], "base_url": versions.manifest(version)["run"]["endpoint"], **_sent(settings)}
+
+
+def present_settings(config: RefreshConfig) -> dict[str, Any]:
+    """How they would be asked for now, in the same words."""
+    settings = portable(config)
+    return {**settings["generator"], "base_url": without_credentials(config.generator.base_url), **_sent(settings)}
+
+
+def asked_alike(task: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether a sample of this task would be asked about in the same way, so that its answer is paid for already."""
+    return _asked(task, one) == _asked(task, other)
+
+
+def _asked(task: str, settings: dict[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in settings.items() if name not in {"prompt", "prompts"}}
+    return {**rest, "prompt": settings["prompts"].get(task, settings["prompt"])}
+
+
+def _sent(settings: dict[str, Any]) -> dict[str, Any]:
+    """What decides the picture that is sent."""
+    return {"images": settings["encoder"]["images"]}
+
+
+def _pool(samples: TableRef) -> str:
+    noted = table_store.facts(samples).get("pool")
+    if noted is not None:
+        return str(noted)
+    parts = (
+        (part.label, table_store.read_part(samples, part, ["sample_id"])["sample_id"].to_pylist())
+        for part in samples.parts
+    )
+    return short_digest(*(task_digest(label, ids) for label, ids in parts))

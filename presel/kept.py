@@ -1,0 +1,16 @@
+"""What a ranking says beside its rows: the samples that stay from an earlier version and need no place in the order."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from presel import table_store
+from presel.tables import TableRef
+
+KEPT_FILE = "kept.parquet"
+
+
+def kept_of(ranking: TableRef) -> pa.Table:
+    """KEPT of a task."""
+    return pq.read_table(pa.BufferReader(table_store.file(ranking, KEPT_FILE)))

@@ -1,0 +1,106 @@
+"""What `history.keep` means, held to its words."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from pydantic import ValidationError
+
+from presel import table_store
+from presel.config import GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
+from presel.dataset import versions
+from tests.refresh.conftest import Pool
+from tests.refresh.test_changed_pools import chosen, put
+
+
+def test_kept_samples_are_not_picked_again_and_stand_before_every_pick(pool: Pool):
+    first = pool.last
+    put(pool, "photo", range(900, 930))
+    second = pool.refresh()
+    kept = {row["sample_id"] for row in chosen(second, origin="kept")}
+    assert kept == {row["sample_id"] for row in first.rows.values()} - {
+        row["sample_id"] for row in chosen(second, origin="reference")
+    }
+    ranked = {name for ref in second.record.rankings for name in table_store.read(ref)["sample_id"].to_pylist()}
+    assert not kept & ranked
+    for ref in second.record.selection:
+        rows = table_store.read(ref).to_pylist()
+        assert [row["order"] for row in rows] == sorted(row["order"] for row in rows)
+        assert {row["sample_id"] for row in rows if row["kept"]} == {
+            row["sample_id"] for row in rows if row["order"] < 0
+        }
+
+
+def test_near_duplicates_of_kept_samples_are_left_out(pool: Pool):
+    put(pool, "photo", range(900, 930))
+    second = pool.refresh()
+    kept = {row["key"] for row in chosen(second, origin="kept")}
+    told = [row for ref in second.record.rankings for row in table_store.rejects(ref).to_pylist()]
+    assert any(row["detail"].rpartition(" with ")[2] in kept for row in told)
+
+
+def test_while_selected_chooses_as_though_there_were_no_past(pool: Pool, tmp_path):
+    put(pool, "photo", range(900, 940))
+    asked = pool.answers()
+    second = pool.refresh(history=HistoryConfig(keep="while_selected"))
+    shutil.rmtree(pool.config.store)
+    alone = pool.refresh()
+    assert second.rows == alone.rows
+    assert asked < pool.answers() <= asked + second.paid
+    assert {row["origin"] for row in second.rows.values()} == {"reference", "selected"}
+
+
+def test_never_is_a_new_batch_every_time_and_the_reference_set_stays(pool: Pool):
+    first = pool.last
+    second = pool.refresh(history=HistoryConfig(keep="never"))
+    put(pool, "photo", range(900, 905))
+    third = pool.refresh()
+    batches = [{row["sample_id"] for row in chosen(run)} for run in (first, second, third)]
+    assert all(batches)
+    assert not batches[0] & batches[1]
+    assert not (batches[0] | batches[1]) & batches[2]
+    assert {row["sample_id"] for row in chosen(first, origin="reference")} <= second.rows.keys()
+    assert (second.version, third.version) == (2, 3)
+    again = pool.refresh()
+    assert (again.paid, again.version) == (0, 3)
+
+
+def test_other_settings_build_on_the_last_version_as_another_pool_does(pool: Pool):
+    first = pool.last
+    second = pool.refresh(selection=SelectionConfig(strategy="random"))
+    assert second.rows.keys() == first.rows.keys()
+    assert second.paid == 0
+    assert versions.manifest(second.record.dataset)["base"] == 1
+
+
+def test_another_generator_pays_for_what_is_kept_and_the_plan_says_so(pool: Pool):
+    first = pool.last
+    put(pool, "photo", range(900, 930))
+    settings = {**pool.config.generator.model_dump(), "temperature": 0.9}
+    second = pool.refresh(generator=GeneratorConfig.model_validate(settings))
+    price = sum(row["price_usd"] or 0.0 for row in second.plan.values())
+    kept = chosen(second, origin="kept")
+    assert second.paid == len(second.rows)
+    assert price == pytest.approx(sum(row["cost_usd"] for row in [*kept, *chosen(second)]), rel=0.2)
+    free = sum(row["price_usd"] or 0.0 for row in first.plan.values())
+    assert price > 0.8 * free
+
+
+def test_a_pool_too_small_for_what_is_kept_keeps_it_all_and_chooses_nothing(pool: Pool):
+    first = pool.last
+    wanted = {row["key"] for row in first.rows.values()}
+    for file in sorted(pool.images.rglob("*")):
+        if file.is_file() and file.relative_to(pool.images).as_posix() not in wanted and file.stat().st_size % 3 < 2:
+            file.unlink()
+    second = pool.refresh()
+    assert sum(row["quota"] for row in second.plan.values()) == 0
+    assert second.rows.keys() >= first.rows.keys()
+    assert len(second.rows) > int(0.15 * second.record.samples.rows)
+
+
+def test_the_paper_has_no_past():
+    given = {"mode": "paper", "source": {"uri": "pool"}, "store": "store", "generator": {"max_cost": 1}}
+    assert RefreshConfig.model_validate(given).history.keep == "while_selected"
+    with pytest.raises(ValidationError, match=r"history\.keep"):
+        RefreshConfig.model_validate({**given, "history": {"keep": "always"}})
