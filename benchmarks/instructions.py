@@ -1,9 +1,11 @@
 """How fast, how steadily and how sparingly instructions are bought, against the endpoint double in a process of its own.
 
     python benchmarks/instructions.py throughput     # 50 ms latency, no limit, 100 kB pictures that are ready to be sent
-    python benchmarks/instructions.py stage          # the same, the whole stage: pictures are read, hashed, made and
-    encoded python benchmarks/instructions.py pace           # 2 s latency, 600 requests a minute: share of the limit
-    used, 429s python benchmarks/instructions.py replay         # the stage again, every answer in the ledger
+    python benchmarks/instructions.py sdk            # the same requests by the SDK alone, as it is commonly used:
+    nothing is kept python benchmarks/instructions.py stage          # the same, the whole stage: pictures are read,
+    hashed, made and encoded python benchmarks/instructions.py pace           # 2 s latency, 600 requests a minute:
+    share of the limit used, 429s python benchmarks/instructions.py replay         # the stage again, every answer in
+    the ledger
 
 Each prints one line of JSON. CPU is that of this process, per request; the endpoint's comes on top and shares the cores.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import resource
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openai
 from PIL import Image
 
 from presel.config import GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
@@ -96,6 +100,35 @@ def throughput(n: int, concurrency: int) -> dict[str, Any]:
             return {**measure.end(), "picture_kB": round(len(jpeg) / 1000)}
 
 
+def sdk(n: int, concurrency: int) -> dict[str, Any]:
+    """The SDK with a semaphore around it: no ledger, no money, no pace. What anything built on it costs at least."""
+    url_of = "data:image/jpeg;base64," + base64.b64encode(picture(0, 43)).decode()
+
+    async def run(url: str) -> None:
+        generator, places = settings(url), asyncio.Semaphore(concurrency)
+        async with openai.AsyncOpenAI(api_key="any", base_url=url, max_retries=0) as client:
+
+            async def one(i: int) -> None:
+                request = opening(digest(str(i).encode()), "t", generator)
+                create: Any = client.chat.completions.create
+                schema = {"name": "instruction", "schema": dict(request.schema)}
+                async with places:
+                    answer = await create(
+                        model=request.model,
+                        messages=request.with_picture(url_of),
+                        response_format={"type": "json_schema", "json_schema": schema},
+                        **request.parameters,
+                    )
+                json.loads(answer.choices[0].message.content)
+
+            await asyncio.gather(*(one(i) for i in range(n)))
+
+    with endpoint(0.05) as url:
+        measure = Measure(n)
+        asyncio.run(run(url))
+        return measure.end()
+
+
 def stage(n: int, concurrency: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, endpoint(0.05) as url:
         generator, wanted = settings(url, concurrency=concurrency), pool(Path(folder), n)
@@ -161,7 +194,7 @@ class Measure:
         }
 
 
-WAYS = {"throughput": throughput, "stage": stage, "pace": pace, "replay": replay}
+WAYS = {"throughput": throughput, "sdk": sdk, "stage": stage, "pace": pace, "replay": replay}
 
 
 def main() -> None:

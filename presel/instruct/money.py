@@ -24,14 +24,14 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from presel.errors import AlreadyExists, NotFound, StorageUnavailable
 from presel.instruct.ledger import Ledger
 from presel.instruct.owners import Owner, Watch
-from presel.storage import Entry, Store
+from presel.storage import Store
 
 log = logging.getLogger(__name__)
 
@@ -181,33 +181,33 @@ class Purse:
         self._note_settled(lease.number, document)
 
     def _settle_the_dead(self) -> bool:
-        dead = [lease for lease in self._log.open.values() if self._is_dead(lease.owner)]
-        for lease in dead:
-            spent, lost = self._what_was_left(lease)
-            log.warning(
-                "lease %d of %s, which is gone, is settled: %.4f USD answered, %.4f USD perhaps billed",
-                lease.number,
-                lease.owner,
-                spent,
-                lost,
-            )
-            self._settle(lease, spent, lost)
-            self._watch.bury(lease.owner)
+        owners = {lease.owner for lease in self._log.open.values()} - {self.owner.id}
+        dead = sorted(owner for owner in owners if self._watch.dead(owner))
+        for owner in dead:
+            self._inherit(owner, [lease for lease in self._log.open.values() if lease.owner == owner])
+            self._watch.bury(owner)
         return bool(dead)
 
-    def _is_dead(self, owner: str) -> bool:
-        return owner != self.owner.id and self._watch.dead(owner)
+    def _inherit(self, owner: str, leases: Sequence[Lease]) -> None:
+        """Settle what a dead owner left. Of what it noted nothing of, `in_flight` may be billed: the dearest count."""
+        left = {lease.number: self._what_was_left(lease) for lease in leases}
+        unknown = sorted(((amount, n) for n, (_, _, rest) in left.items() for amount in rest), reverse=True)
+        at_risk = unknown[: max(lease.in_flight for lease in leases)]
+        for lease in leases:
+            spent, noted, _ = left[lease.number]
+            lost = math.fsum([noted, *(amount for amount, number in at_risk if number == lease.number)])
+            said = "lease %d of %s, which is gone, is settled: %.4f USD answered, %.4f USD perhaps billed"
+            log.warning(said, lease.number, owner, spent, lost)
+            self._settle(lease, spent, lost)
 
-    def _what_was_left(self, lease: Lease) -> tuple[float, float]:
-        """Spent on answers; and lost: tries that failed, and as many of the rest as can have been in flight, dearest first."""
+    def _what_was_left(self, lease: Lease) -> tuple[float, float, list[float]]:
+        """US dollars spent on answers, noted as lost, and reserved for each request of which nothing is known."""
         answers = {key: self._ledger.find(key) for key in lease.amounts}
         spent = math.fsum(answer.cost_usd for answer in answers.values() if answer and answer.lease == lease.number)
-        failed = {entry.path.rpartition("-")[2][: -len(".json")] for entry in self._lost(lease.number)}
-        rest = sorted((lease.amounts[key] for key in answers if not answers[key] and key not in failed), reverse=True)
-        return spent, math.fsum([*(lease.amounts[key] for key in failed), *rest[: lease.in_flight]])
-
-    def _lost(self, number: int) -> Iterator[Entry]:
-        return self.store.list(_lost_prefix(number))
+        noted = self.store.list(_lost_prefix(lease.number))
+        failed = {entry.path.rpartition("-")[2].removesuffix(".json") for entry in noted}
+        unknown = [lease.amounts[key] for key, answer in answers.items() if not answer and key not in failed]
+        return spent, math.fsum(lease.amounts[key] for key in failed), unknown
 
     # --- the log ---------------------------------------------------------------------------------------------------
 

@@ -68,8 +68,9 @@ class Watch:
             document = json.loads(self._store.read(f"{FOLDER}/{owner}.json"))
         except NotFound:
             return self._unchanged(owner, -1)  # it left, or has not written its first beat yet
-        if all(document.get(name) == value for name, value in _machine().items()):
-            return bool(_started(document["pid"]) != document["started"])
+        here = all(document.get(name) == value for name, value in _machine().items())
+        if here and _started(document["pid"]) != document["started"]:
+            return True
         return self._unchanged(owner, document["beat"])
 
     def bury(self, owner: str) -> None:
@@ -86,12 +87,12 @@ class Watch:
 
 
 def _machine() -> dict[str, Any]:
-    """What must be equal for a process id to mean the same process."""
+    """What must be equal for a process id to mean the same process. Where there is no /proc, the host's name must do."""
     known: dict[str, Any] = {"host": socket.gethostname(), "boot": "", "space": ""}
     with suppress(OSError):
         known["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         known["space"] = str(Path("/proc/self/ns/pid").readlink())
-    return known if known["boot"] else {**known, "boot": secrets.token_hex(8)}
+    return known
 
 
 def _started(pid: int) -> str:
@@ -99,10 +100,20 @@ def _started(pid: int) -> str:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return "" if Path("/proc/self").exists() or not _exists(pid) else "unknown"
     return "" if fields[0] == "Z" else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def _clock() -> float:
     """Seconds that also pass while the machine sleeps, where the system can tell."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

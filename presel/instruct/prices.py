@@ -108,7 +108,7 @@ class Estimator:
 
     def tokens(self, request: Request) -> Usage:
         """At most so many tokens, as far as is known."""
-        words = len(request.text().encode()) / _BYTES_PER_TOKEN + _MESSAGE_TOKENS
+        words = request.size / _BYTES_PER_TOKEN + _MESSAGE_TOKENS
         picture = picture_tokens(request.model, int(request.picture["side"]))
         return Usage(math.ceil((words + picture) * self.factor), request.output_limit, False)
 

@@ -65,9 +65,10 @@ class Request:
         limit: int = self.parameters[_limit_name(self.model)]
         return limit
 
-    def text(self) -> str:
-        """All words that are sent, the picture left out: what input tokens are estimated from."""
-        return json.dumps([self.messages, self.schema], ensure_ascii=False)
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all words that are sent, the picture left out: what input tokens are estimated from."""
+        return len(json.dumps([self.messages, self.schema], ensure_ascii=False).encode())
 
     def longer(self) -> Request:
         """The same question with twice the room, for an answer that was cut."""

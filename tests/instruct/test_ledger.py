@@ -32,7 +32,7 @@ def test_an_answer_lies_where_its_key_says_and_can_be_read_by_a_person(ledger: L
     text = (tmp_path / "ledger" / "answers" / "aa" / f"{KEYS[0]}.json").read_text()
     assert json.loads(text)["body"]["choices"][0]["message"]["content"] == "ü"
     assert "ü" in text
-    assert text.count("\n") > 10
+    assert text.count("\n") > 8
 
 
 def test_the_first_answer_to_a_request_counts(ledger: Ledger) -> None:
