@@ -52,9 +52,8 @@ def _section(model: type[BaseModel], values: dict[str, object], prefix: str, ind
 
 
 def _nested(field: FieldInfo) -> type[BaseModel] | None:
-    annotation = field.annotation
-    is_section = isinstance(annotation, type) and issubclass(annotation, BaseModel)
-    return annotation if is_section else None
+    annotation: object = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def _about(field: FieldInfo) -> str:
