@@ -7,8 +7,8 @@ to the largest `w_i / (2 s_i + 1)` that still has room; a larger total only cont
 construction. It stays within one seat of the paper's rounding while no cap binds, and a capped task's overflow goes to
 the others in proportion to their weights. The same rule serves tasks in the pool and clusters in a task.
 
-Handing 100,000 seats out one by one costs 0.1 s in a heap, and tasks can be many: seats that the sequence must reach
-are counted at once from the price of a seat, and only the last (at most two a task) go through the heap.
+Handing 100,000 seats out one by one costs 41 ms in a heap. Seats that the sequence must reach are counted at once from
+the price of a seat, and only the last (at most two a task) go through the heap: 0.5 ms.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Here each cluster is one product of its members with themselves (BLAS computes h
 sort, clusters run on all cores, and memory is one block of similarities per thread whatever the cluster's size.
 
 Ranks must not hang on rounding: float32 similarities differ in the last bit with the layout of a product, so exact
-copies could come out in any order. Rows whose centrality lies within 1e-6 of a neighbour in rank (0.2 % of random rows)
+copies could come out in any order. Rows whose centrality lies within 1e-6 of a neighbour in rank (about 0.1 % of random rows)
 are computed again in float64 and only then rounded to float32: copies tie exactly, and ties break by id.
 """
 

@@ -3,8 +3,8 @@
 Centrality rewards density, and nothing is denser than a clump of copies: the released scripts give 20 of 20 picks to
 one clump of near-identical images. The guard walks a cluster best first and leaves out every row whose cosine to a row
 kept before it (or to a row already paid for) reaches the threshold. It looks inside one cluster at a time, as METHOD
-says: near-identical rows share their nearest centroid, and comparing all pairs of 200,000 rows would cost 15 times the
-clustering. The row that stays is always the better one, so a smaller budget is still a prefix of a larger.
+says: near-identical rows share their nearest centroid, and all pairs of 200,000 rows are 100 times the comparisons of
+one exact k-means pass. The row that stays is always the better one, so a smaller budget is still a prefix of a larger.
 """
 
 from __future__ import annotations

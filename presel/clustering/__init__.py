@@ -43,10 +43,11 @@ def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", qu
     when torch sees one and the problem is large), "cpu", or a torch device ("cuda", "cuda:1", "torch:cpu").
     quality: "fast", "default" or "best" (more restarts, swaps and passes).
 
-    Every row is with its nearest centroid while n k d <= 3e10; beyond that for all but about 0.1 % of the rows. Labels
-    are numbered by first appearance: row 0 is in cluster 0. Pass rows in a fixed order (the stages sort by sample id):
-    the same rows and seed then give the same bytes for any number of threads. With fewer distinct rows than k, the
-    surplus centroids repeat a row and own none.
+    Every row is with its nearest centroid while n k d <= 3e10; beyond that (200,000 x 768, k = 2,000) 1.3 % of the rows
+    of a diffuse pool had a nearer one, by 0.007 % of the inertia, and none of a clustered pool. Labels are numbered by
+    first appearance: row 0 is in cluster 0. Pass rows in a fixed order (the stages sort by sample id): the same rows and
+    seed then give the same bytes for any number of threads. With fewer distinct rows than k, the surplus centroids
+    repeat a row and own none.
     Raises InputError for an empty matrix, k out of range, NaN or infinity (naming rows), an unknown device or quality.
     """
     rows = embedding_matrix(embeddings, WHERE)

@@ -1,6 +1,6 @@
 """Clustering on a GPU through torch: the same starts and swaps, with exact passes, which cost little there.
 
-One exact pass at n = 1 M, k = 10,000, d = 768 is 1.5e13 multiplications: a fraction of a second on a current GPU, three
+One exact pass at n = 1 M, k = 10,000, d = 768 is 1.5e13 multiplications: a fraction of a second on a current GPU,
 minutes on two cores. So there are no candidate lists: Lloyd passes in blocks, each with the nearest and second nearest
 centroid, between rounds of the CPU's swaps. TF32 is left off: its 10-bit mantissa would decide near ties. Sums
 per cluster are taken over sorted rows (`segment_reduce`), not with atomics, so the same device repeats its bytes.

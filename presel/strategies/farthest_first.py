@@ -1,7 +1,7 @@
 """k-centre's greedy 2-approximation: always the row farthest from everything taken (Gonzalez 1985).
 
-A baseline, kept for comparison: it costs one product of all rows with each pick (n x picks x d), 20 minutes for 10 % of
-200,000 rows, so it stops at the picks that are wanted instead of ranking the whole task.
+A baseline, kept for comparison: it costs one product of all rows with each pick (n x picks x d), minutes where the
+other strategies take a second, so it stops at the picks that are wanted instead of ranking the whole task.
 """
 
 from __future__ import annotations
