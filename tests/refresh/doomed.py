@@ -26,7 +26,6 @@ _SYNC, _lock = os.fsync, threading.Lock()
 def doomed(command: dict[str, Any]) -> int:
     """How many objects a whole refresh writes; never returns if it is to die before that."""
     written = 0
-    log = Path(command["log"]).open("a", buffering=1)
 
     def sync(handle: int) -> None:
         nonlocal written
@@ -37,7 +36,8 @@ def doomed(command: dict[str, Any]) -> int:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def hear(progress: Progress) -> None:
-        log.write(json.dumps([os.getpid(), progress.stage, progress.label]) + "\n")
+        with _lock, Path(command["log"]).open("a") as log:
+            log.write(json.dumps([os.getpid(), progress.stage, progress.label]) + "\n")
 
     os.fsync = sync
     with listening(hear):
