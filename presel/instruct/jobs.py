@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Answer
-from presel.instruct.money import Lease
 from presel.instruct.prices import NOTHING, Usage
 from presel.instruct.request import Request
 

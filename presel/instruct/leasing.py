@@ -15,8 +15,9 @@ from typing import Any
 from presel.config import GeneratorConfig
 from presel.errors import BudgetExceeded
 from presel.instruct.jobs import Desk, Job
+from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import Lease, Purse
+from presel.instruct.money import Purse
 from presel.instruct.prices import Estimator
 
 log = logging.getLogger(__name__)

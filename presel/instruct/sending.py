@@ -191,7 +191,7 @@ class Sending:
     async def _was_taken_for_dead(self, job: Job) -> bool:
         """This process slept so long that others may have settled its leases: then the job needs a new one."""
         await self._io(self._owner.beat)
-        if job.lease is None or not await self._io(self._purse.lost, job.lease):
+        if job.lease is None or not await self._io(self._purse.taken, job.lease):
             return False
         self._desk.release(job)
         self._desk.needs_money(job)

@@ -22,6 +22,7 @@ from presel.instruct.ledger import Ledger
 from presel.instruct.money import Purse, spending
 from presel.instruct.owners import Owner
 from presel.storage import open_store
+from presel.storage.folder import FolderStore
 from tests.instruct.pools import PRICES, Pool, generator
 
 SCRIPT = str(Path(__file__).with_name("run_stage.py"))
@@ -104,6 +105,23 @@ def test_what_a_dead_worker_noted_as_lost_is_counted_beside_what_was_in_flight(t
     beat.write_text(json.dumps({**json.loads(beat.read_text()), "pid": 2**22 + 1}))  # no such process
     heir.clear()
     assert heir.spent() == pytest.approx(0.1 + 0.3)
+
+
+def test_a_create_that_was_retried_after_a_lost_answer_is_still_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = FolderStore.create
+
+    def twice(self: FolderStore, path: str, data: bytes) -> None:
+        create(self, path, data)
+        create(self, path, data)
+
+    monkeypatch.setattr(FolderStore, "create", twice)
+    money = purse(tmp_path)
+    lease = money.lease([("a", 0.9)]).lease
+    assert lease is not None
+    money.settle(lease, spent=0.2, lost=0.0)
+    assert spending(open_store(str(tmp_path))) == {"spent_usd": 0.2, "reserved_usd": 0}
 
 
 def test_totals_spare_reading_old_leases_and_say_the_same(tmp_path: Path) -> None:
