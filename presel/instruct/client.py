@@ -20,7 +20,6 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,45 +28,8 @@ import openai
 
 from presel.config import GeneratorConfig
 from presel.errors import ConfigError, EndpointRefused
+from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.request import Request
-
-
-@dataclass(frozen=True)
-class Answered:
-    """A whole answer, or the provider's final word that it will not answer about this picture (`status` 4xx)."""
-
-    status: int
-    body: dict[str, Any]
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Throttled:
-    """429: ask later. Costs nothing, counts nothing."""
-
-    headers: Mapping[str, str]
-    message: str
-
-
-@dataclass(frozen=True)
-class Failed:
-    """No answer. `billed`: it may have been paid for all the same."""
-
-    reason: str
-    message: str
-    billed: bool
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A 4xx that may be about this request alone or about all of them: the engine finds out which."""
-
-    status: int
-    message: str
-
-
-Outcome = Answered | Throttled | Failed | Rejected
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 

@@ -213,6 +213,14 @@ def drain(why: Exception) -> None:
         engine.stop(why)
 
 
+def drained(seconds: float) -> bool:
+    """Wait until no stage of this process uses an engine any more, at most so long; whether that is so."""
+    deadline = time.monotonic() + seconds
+    while _engines and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not _engines
+
+
 @contextmanager
 def draining_on_sigterm() -> Iterator[None]:
     """SIGTERM lets what is under way finish and be kept; only then does it do what it did before.

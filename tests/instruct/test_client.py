@@ -13,7 +13,8 @@ import openai
 import pytest
 
 from presel.errors import ConfigError, EndpointRefused
-from presel.instruct.client import FAILURES, Answered, Client, Failed, Outcome, Rejected, Throttled, resolved_base_url
+from presel.instruct.client import FAILURES, Client, resolved_base_url
+from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.request import opening
 from tests.instruct.pools import KEY_VARIABLE, SECRET, generator
 
