@@ -43,9 +43,10 @@ def score(model: ReferenceModel, samples: Sequence[Prepared], batch_size: int) -
     """
     import torch
 
-    with torch.inference_mode():
-        for batch in bucketed(samples, batch_size):
-            yield from _score_batch(model, batch)
+    for batch in bucketed(samples, batch_size):
+        with torch.inference_mode():  # ends before each yield: it must not reach into the caller
+            losses = _score_batch(model, batch)
+        yield from losses
 
 
 def _score_batch(model: ReferenceModel, batch: list[Prepared]) -> list[Losses]:

@@ -66,6 +66,12 @@ def test_without_a_question_both_losses_are_the_same(builtin, mixed):
     assert losses.with_question == pytest.approx(losses.without_question, abs=1e-5)
 
 
+def test_scoring_leaves_the_callers_gradients_alone(builtin, mixed):
+    for _ in score(builtin, mixed[:3], 1):
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+
+
 def test_another_architecture_is_scored_exactly_through_the_same_code(tmp_path):
     model = load(ReferenceModelConfig(model=save_tiny_qwen(tmp_path), device="cpu"))
     prepare, rng = Preparer(model.processor, 512), np.random.default_rng(0)
