@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import cluster_labels, embedding_matrix, finite_rows, row_mask, whole_number
+from presel.checks import cluster_labels, embedding_matrix, finite_lengths, finite_rows, row_mask, whole_number
 from presel.parallel import each
 
 WHERE = "presel.centrality.neighbor_centrality"
@@ -49,7 +49,7 @@ def neighbor_centrality(
 
     each(fill, list(cluster_members(groups, usable)))
     if not np.isfinite(result[usable]).all():
-        finite_rows(~usable | np.isfinite(rows).all(axis=1), WHERE)
+        finite_rows(~usable | finite_lengths(rows), WHERE)
     return result
 
 
@@ -83,7 +83,7 @@ def member_centrality(embeddings: NDArray[np.float32], members: NDArray[np.int64
     """Centrality of one cluster's members among themselves, in their order."""
     rows = np.take(embeddings, members, axis=0)
     if len(rows) == 1:
-        return np.where(np.isfinite(rows).all(axis=1), np.float32(0), np.float32(np.nan))
+        return np.where(finite_lengths(rows), np.float32(0), np.float32(np.nan))
     k = min(k, len(rows) - 1)
     with np.errstate(invalid="ignore", over="ignore"):
         means = _mean_nearest(rows, np.arange(len(rows)), k)

@@ -111,3 +111,13 @@ def test_who_holds_more_than_a_share_waits_for_the_others(
         claim = np.where(seats < supply, weights / (2 * (held + seats) + 1), -1)
         seats[claim.argmax()] += 1
     np.testing.assert_array_equal(allocate(weights, supply, total, held=held), seats)
+
+
+@given(TASKS, st.integers(0, 100), st.integers(0, 100))
+def test_going_on_from_held_seats_gives_the_larger_budget(
+    tasks: list[tuple[float, int]], first: int, more: int
+) -> None:
+    weights, supply = np.array([w for w, _ in tasks]), np.array([s for _, s in tasks])
+    held = allocate(weights, supply, first)
+    further = allocate(weights, supply - held, more, held=held)
+    np.testing.assert_array_equal(held + further, allocate(weights, supply, first + more))

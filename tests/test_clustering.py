@@ -159,6 +159,13 @@ def test_a_bad_row_is_named() -> None:
         kmeans(rows, 3, seed=0)
 
 
+def test_values_too_large_to_square_are_named() -> None:
+    rows = unit(30, 4)
+    rows[3] *= 1e30
+    with pytest.raises(InputError, match=r"rows \[3\]"):
+        kmeans(rows, 3, seed=0)
+
+
 @pytest.mark.parametrize(
     ("n", "k", "options"),
     [

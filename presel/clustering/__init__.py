@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import embedding_matrix, finite_rows, whole_number
+from presel.checks import embedding_matrix, finite_lengths, finite_rows, whole_number
 from presel.clustering.lloyd import squared_error
 from presel.clustering.plan import WIDE_PASSES, cluster
 from presel.errors import InputError
@@ -57,7 +57,7 @@ def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", qu
     if quality not in WIDE_PASSES:
         raise InputError("unknown quality", where=WHERE, expected=f"one of {sorted(WIDE_PASSES)}", got=quality)
     generator_seed = whole_number(seed, WHERE, name="seed", least=0)
-    _finite(rows)
+    finite_rows(finite_lengths(rows), WHERE)
     with one_blas_thread():
         centroids, labels, iterations = _engine(rows, clusters, generator_seed, device, quality)
         inertia = squared_error(rows, centroids, labels)
@@ -74,12 +74,6 @@ def _engine(
     if device == "auto" and not has_gpu():
         return cluster(rows, k, seed, quality)
     return cluster_on("cuda" if device == "auto" else device, rows, k, seed, WIDE_PASSES[quality])
-
-
-def _finite(rows: NDArray[np.float32], block: int = 4096) -> None:
-    """Blockwise, because the mask of all entries would be a quarter of the embeddings."""
-    parts = [np.isfinite(rows[i : i + block]).all(axis=1) for i in range(0, len(rows), block)]
-    finite_rows(np.concatenate(parts), WHERE)
 
 
 def _by_first_appearance(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import cluster_labels, embedding_matrix, finite_rows, row_mask, whole_number
+from presel.checks import cluster_labels, embedding_matrix, finite_lengths, finite_rows, row_mask, whole_number
 from presel.duplicates import copies_of_earlier
 from presel.errors import InputError
 from presel.parallel import each
@@ -96,7 +96,7 @@ def rank(
     seated = row_mask(held, count, WHERE, name="held", default=False)
     taken = row_mask(chosen, count, WHERE, name="chosen", default=False) | seated
     pickable = row_mask(available, count, WHERE, name="available", default=True) & ~taken
-    finite_rows(~(pickable | taken) | np.isfinite(vectors).all(axis=1), WHERE)
+    finite_rows(~(pickable | taken) | finite_lengths(vectors), WHERE)
     _check(strategy, near_duplicate)
     by_id, chance = id_order(ids, count, WHERE), chances(ids, count, seed)
     clusters = clusters_of(vectors, groups, pickable, taken, seated, by_id, chance)
