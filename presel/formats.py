@@ -33,7 +33,8 @@ RECORDS = pa.schema(
         INSTRUCTIONS.field("turns"),
         ("kind", TEXT),
         ("model", TEXT),  # who wrote the instruction
-        ("origin", TEXT),  # reference: drawn at random; selected: chosen by the plan; kept: paid for by an earlier version
+        # reference: drawn at random; selected: chosen by the plan; kept: paid for by an earlier version
+        ("origin", TEXT),
         ("cluster", pa.int32()),  # this and the next two: selected only
         ("centrality", pa.float32()),
         ("rank", pa.int32()),
