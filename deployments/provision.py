@@ -1,45 +1,91 @@
-"""What the deployments expect on a Prefect server: the work pool, the results block, the limit of one GPU task at a time.
+"""What the deployments expect on a Prefect server, made or brought up to date; running it twice changes nothing.
 
     python -m deployments.provision s3://my-bucket/presel
 
-Running it twice changes nothing.
+- the work pools of `POOLS`;
+- the results block, so that every worker finds the references of finished tasks on the store;
+- a limit on tasks tagged `gpu`: two models on one card are slower than one after the other;
+- an automation that marks a flow run as crashed when its heartbeat stops. Prefect itself never does: a run whose machine lost
+  power would say Running for ever, and hold the one slot of its deployment.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+from datetime import timedelta
 
+from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 
 from tasks.results import StoreResults
 
-POOL = "presel-local"
+POOLS = ("presel-cpu", "presel-gpu", "presel-api")
 BLOCK = "presel"
+ZOMBIES = "presel: a flow run without a heartbeat has crashed"
+# Twice a missed beat and some: flows send one every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml).
+SILENCE = timedelta(seconds=90)
+_ALIVE_OR_ENDED = {
+    f"prefect.flow-run.{event}" for event in ("heartbeat", "Completed", "Failed", "Cancelled", "Crashed")
+}
 
 
-def provision(store: str, gpus: int = 1) -> None:
-    """Create or update everything; `gpus` is how many tasks tagged `gpu` may run at once."""
+def provision(store: str, gpus: int = 1, pool_type: str = "process") -> None:
+    """Create or update everything. `gpus`: tasks tagged `gpu` that may run at once; `pool_type`: of pools made here."""
     StoreResults(store=store).save(BLOCK, overwrite=True)
     with get_client(sync_client=True) as client:
-        _pool(client)
+        for name in POOLS:
+            _pool(client, name, pool_type)
         client.create_concurrency_limit(tag="gpu", concurrency_limit=gpus)
+    _zombies()
 
 
-def _pool(client: SyncPrefectClient) -> None:
+def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
     with contextlib.suppress(ObjectAlreadyExists):
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        client.create_work_pool(WorkPoolCreate(name=name, type=kind))
+
+
+def _zombies() -> None:
+    """Not forced: a run that ended in time keeps its state, because the server refuses to crash what is finished."""
+    wanted = Automation(
+        name=ZOMBIES,
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            after={"prefect.flow-run.heartbeat"},
+            expect=_ALIVE_OR_ENDED,
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},  # type: ignore[arg-type]
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=SILENCE,
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process or its machine is gone")
+        ],
+    )
+    try:
+        known = Automation.read(name=ZOMBIES)
+    except ValueError:
+        wanted.create()
+        return
+    wanted.id = known.id
+    wanted.update()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", help="s3://bucket/prefix or a folder that every worker can reach")
-    parser.add_argument("--gpus", type=int, default=1)
+    parser.add_argument("--gpus", type=int, default=1, help="tasks tagged gpu that may run at once")
+    parser.add_argument("--type", default="process", help="of the work pools: process, docker or kubernetes")
     arguments = parser.parse_args()
-    provision(arguments.store, arguments.gpus)
-    print(f"pool {POOL}, block presel-store-results/{BLOCK} -> {arguments.store}, {arguments.gpus} gpu task(s) at once")
+    provision(arguments.store, arguments.gpus, arguments.type)
+    print(
+        f"pools {', '.join(POOLS)}; block presel-store-results/{BLOCK} -> {arguments.store}; {arguments.gpus} gpu task(s)"
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from presel.housekeeping import gc, verify
 from presel.stages import assemble as assembling
 from presel.stages import cluster as clustering
 from presel.stages import ingest as ingestion
@@ -28,3 +29,6 @@ plan_budget = CPU.stage_task(planning.plan_budget, "plan")
 select = CPU.stage_task(selecting.select, "select {ranking.label}")
 publish = CPU.plain_task(publishing.publish, "publish")
 build_report = CPU.plain_task(reporting.build_report, "report")
+
+collect_garbage = CPU.plain_task(gc.collect, "collect garbage")
+verify_latest = CPU.plain_task(verify.verify_latest, "verify")

@@ -27,6 +27,7 @@ from presel.progress import listening
 from presel.stage import Stage, store_of
 from presel.storage import open_store
 from presel.tables import TableRef
+from tasks.draining import drain_on_sigterm
 from tasks.orphans import close_orphans
 from tasks.progress import ProgressArtifact
 from tasks.results import RESULTS
@@ -42,7 +43,7 @@ logging.getLogger("prefect.task_runs").addFilter(lambda record: "running in a wo
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
-    "on_running": [close_orphans],
+    "on_running": [close_orphans, drain_on_sigterm],
     # How many stages of one flow run side by side. Each uses the machine's cores itself, so this is about overlap only.
     "task_runner": ThreadPoolTaskRunner(max_workers=4),
 }

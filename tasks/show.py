@@ -10,6 +10,8 @@ from datetime import timedelta
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from presel import run_record, summary
+from presel.config import RefreshConfig
+from presel.housekeeping.gc import Collected
 from presel.report import pieces
 from presel.run_record import RunRecord
 from tasks.policy import Policy
@@ -39,5 +41,18 @@ def _show_results(record: RunRecord) -> None:
         create_link_artifact(record.dataset.uri, key=f"{name}-dataset", link_text=f"Version {record.dataset.version}")
 
 
+def _show_garbage(config: RefreshConfig, collected: Collected) -> None:
+    """What could go, by kind of output, and how much of it went."""
+    rows = [
+        {"output": kind, "files": files, "MB": round(size / 1e6, 1)} for kind, (files, size) in collected.stages.items()
+    ]
+    words = (
+        f"{collected.files:,} files ({collected.bytes / 1e6:,.1f} MB) are not needed, {collected.due:,} of them were marked "
+        f"by an earlier run; {collected.freed / 1e6:,.1f} MB removed now."
+    )
+    create_table_artifact(rows, key=f"{config.dataset.name}-garbage", description=words)
+
+
 show_plan = SHOW.plain_task(_show_plan, "show plan")
 show_results = SHOW.plain_task(_show_results, "show results")
+show_garbage = SHOW.plain_task(_show_garbage, "show garbage")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig
-from presel.errors import EndpointUnavailable
+from presel.errors import ConfigError, EndpointUnavailable
 from presel.instruct.money import spending
 from presel.progress import listening
 from presel.run_record import RunRecord
@@ -89,6 +89,32 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
 
 def _spent(config: RefreshConfig) -> float:
     return spending(open_store(config.store))["spent_usd"]
+
+
+def cancel_runs(dataset: str) -> list[str]:
+    """Ask the server to cancel the unfinished runs of a dataset; their names. Raises ConfigError without a server.
+
+    A worker then sends its process SIGTERM, on which the run drains (tasks/draining.py). A run that no worker owns
+    (`presel run`) is stopped by Ctrl-C or SIGTERM instead.
+    """
+    quiet()
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.settings import PREFECT_API_URL
+    from prefect.states import Cancelling
+
+    if not PREFECT_API_URL.value():
+        raise ConfigError("no Prefect server is configured", where="PREFECT_API_URL", fix="export PREFECT_API_URL=...")
+    kinds = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
+    unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds)))
+    names = {f"refresh {dataset}", f"plan {dataset}"}
+    with get_client(sync_client=True) as client:
+        runs = [run for run in client.read_flow_runs(flow_run_filter=unfinished, limit=200) if run.name in names]
+        for run in runs:
+            if run.parent_task_run_id is None:  # a plan within a refresh goes with it
+                client.set_flow_run_state(run.id, Cancelling())
+    return sorted(str(run.name) for run in runs if run.parent_task_run_id is None)
 
 
 def free_port() -> int:

@@ -182,6 +182,7 @@ class Engine:
 # --- one engine for all threads that want the same ------------------------------------------------------------------------
 
 _engines: dict[tuple[str, str], tuple[Engine, int]] = {}
+_closing: set[Engine] = set()
 _guard = threading.Lock()
 
 
@@ -203,8 +204,10 @@ def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
             _engines[name] = (engine, users)
             if not users:
                 del _engines[name]
+                _closing.add(engine)
         if not users:
             engine.close()
+            _closing.discard(engine)
 
 
 def drain(why: Exception) -> None:
@@ -214,11 +217,11 @@ def drain(why: Exception) -> None:
 
 
 def drained(seconds: float) -> bool:
-    """Wait until no stage of this process uses an engine any more, at most so long; whether that is so."""
+    """Wait until every engine of this process has kept what was under way, at most so long; whether that is so."""
     deadline = time.monotonic() + seconds
-    while _engines and time.monotonic() < deadline:
+    while (_engines or _closing) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not _engines
+    return not (_engines or _closing)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deployments.provision import POOLS, ZOMBIES
 from presel.config import RefreshConfig
 
 ROOT = Path(__file__).parents[2]
@@ -32,9 +33,10 @@ def test_a_deployment_names_a_flow_that_exists_and_parameters_that_it_takes(depl
 
     module, _, name = deployment["entrypoint"].rpartition(".")
     flow = getattr(importlib.import_module(module), name)
-    assert flow.name == deployment["name"]
+    assert set(deployment["parameters"]) <= set(flow.parameters.properties)
     assert RefreshConfig.model_validate(deployment["parameters"]["config"])
     assert deployment["concurrency_limit"]["limit"] == 1
+    assert deployment["work_pool"]["name"] in POOLS
 
 
 def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
@@ -47,7 +49,11 @@ def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
         prefect("deploy", "--all")
     with get_client(sync_client=True) as client:
         found = {deployment.name: deployment for deployment in client.read_deployments()}
-    assert set(found) == {"refresh", "plan"}
+        automations = client.read_automations_by_name(ZOMBIES)
+        pools = {pool.name for pool in client.read_work_pools()}
+    assert set(found) == {deployment["name"] for deployment in DEPLOYMENTS}
+    assert len(automations) == 1
+    assert set(POOLS) <= pools
     assert [schedule.schedule.cron for schedule in found["refresh"].schedules] == ["0 3 * * *"]
     assert found["refresh"].global_concurrency_limit.limit == 1
     assert found["refresh"].parameter_openapi_schema["properties"]["config"]

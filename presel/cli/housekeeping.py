@@ -1,0 +1,87 @@
+"""`presel gc`, `verify`, `cancel`: what a store no longer needs, whether it holds what it should, and stopping well."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from presel.cli.console import screen, show, table
+from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.config_file import load
+
+
+def gc(
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what was marked by an earlier `presel gc`.")] = False,
+    grace: Annotated[float, typer.Option(min=0, help="Hours that must lie between marking and removing.")] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """What neither a version nor the latest record needs. Marks it; removes nothing without --delete."""
+    from presel.housekeeping.gc import collect
+
+    found = collect(load(config, overrides).store, delete, timedelta(hours=grace))
+
+    def words() -> None:
+        rows = [{"output": kind, "files": n, "MB": size / 1e6} for kind, (n, size) in found.stages.items()]
+        if rows:
+            table(rows, {"output": "output", "files": "files", "MB": "MB"})
+        screen.print(
+            f"{found.files} files ({found.bytes / 1e6:.1f} MB) are not needed; {found.freed / 1e6:.1f} MB removed."
+        )
+        if found.files and not delete:
+            screen.print(
+                f"`presel gc --delete` removes what was marked {grace:g} hours before ({found.due} files now)."
+            )
+
+    show(found._asdict(), as_json, words)
+
+
+def verify(
+    version: Annotated[int | None, typer.Argument(help="A version number; the latest if left out.")] = None,
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    pictures: Annotated[bool, typer.Option("--pictures", help="Read every published picture and compare it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Are a version's files, the tables it was made from and its paid answers what was written? Exit code 4 if not."""
+    from presel.dataset import versions
+    from presel.errors import IntegrityError, NotFound
+    from presel.housekeeping.verify import record_of
+    from presel.housekeeping.verify import verify as check
+
+    settings = load(config, overrides)
+    name = settings.dataset.name
+    ref = versions.find(settings.store, name, version) if version else versions.latest(settings.store, name)
+    if ref is None:
+        raise NotFound(f"dataset '{name}' has no version yet", where=settings.store, fix="run `presel run`")
+    record = record_of(ref, settings.store)
+    wrong = check(ref, record, settings.source if pictures else None)
+    of_what = "its files, the tables it was made from and its paid answers" if record else "its files"
+
+    def words() -> None:
+        for line in wrong:
+            screen.print(line, markup=False, soft_wrap=True)
+        screen.print(f"Version {ref.version}: {len(wrong)} faults in {of_what}.")
+
+    show({"version": ref, "inputs": record is not None, "wrong": wrong}, as_json, words)
+    if wrong:
+        raise typer.Exit(IntegrityError.exit_code)
+
+
+def cancel(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """Stop this dataset's runs on the Prefect server. What has been asked for is waited for and kept; nothing more is sent."""
+    from presel.cli.prefect_run import cancel_runs
+
+    settings = load(config, overrides)
+    cancelled = cancel_runs(settings.dataset.name)
+
+    def words() -> None:
+        for name in cancelled:
+            screen.print(f"cancelling {name}", markup=False)
+        if not cancelled:
+            screen.print("nothing of this dataset is running on the server")
+
+    show({"cancelled": cancelled}, as_json, words)

@@ -1,0 +1,160 @@
+"""What on a store nobody needs any more, and its removal.
+
+Needed is what the latest record of any dataset name points to, the catalogs that the next listing starts from, and the report
+of every version. Published versions hold all their data themselves; they, the ledger and the records are never touched.
+Everything else below `tables/` and `results/` is what `presel` can make again at no charge.
+
+A refresh that is under way has tables that no record names yet. So removal takes two looks: one that *marks* what is not
+needed (with the time), and a later one that removes what was marked at least `grace` ago and is still not needed. A weekly
+run does both. Should something be removed under a run nevertheless, the run fails, and the next one makes it again.
+
+A catalog takes parts over from earlier ones, so liveness is decided file by file. Of an output that goes, the manifest goes
+first: a half removed output does not exist, rather than being broken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from presel import progress, table_store
+from presel.dataset import versions
+from presel.errors import NotFound
+from presel.keys import short_digest
+from presel.run_record import RunRecord
+from presel.storage import Entry, Store, open_store
+from presel.tables import TableRef
+
+MARKS = "housekeeping/marked.json"
+DAY = timedelta(days=1)
+
+
+class Garbage(NamedTuple):
+    """Files that nothing needs, relative to the store."""
+
+    path: str
+    bytes: int
+    due: bool
+    """Marked long enough ago to be removed now."""
+
+
+def look(store: str, grace: timedelta = DAY, now: datetime | None = None) -> list[Garbage]:
+    """What is not needed, in path order. Marks what is seen for the first time; removes nothing.
+
+    Raises IntegrityError when a record cannot be read: what it needs would be unknown.
+    """
+    place, now = open_store(store), now or datetime.now(UTC)
+    needed = _needed(place, store)
+    unneeded = [(entry.path, entry.size) for entry in _removable(place) if not needed.holds(entry.path)]
+    before = _marks(place)
+    marks = {path: before.get(path, now.isoformat()) for path, _ in unneeded}
+    if marks != before:
+        place.write(MARKS, json.dumps(marks, indent=1, sort_keys=True).encode())
+    return [Garbage(path, size, datetime.fromisoformat(marks[path]) + grace <= now) for path, size in unneeded]
+
+
+def remove(store: str, garbage: Iterable[Garbage]) -> int:
+    """Remove what is due of what a `look` found; returns how many bytes that was."""
+    place, freed = open_store(store), 0
+    due = sorted((found for found in garbage if found.due), key=lambda found: (not _marker(found.path), found.path))
+    for done, found in enumerate(due, start=1):
+        place.delete(found.path)
+        freed += found.bytes
+        progress.report("gc", "store", done, len(due), "files", f"{freed / 1e6:,.1f} MB freed")
+    return freed
+
+
+class Collected(NamedTuple):
+    """What one collection came to. `stages`: for each kind of output, files and bytes that nothing needs."""
+
+    files: int
+    bytes: int
+    due: int
+    """Files that were marked long enough ago."""
+    freed: int
+    """Bytes removed."""
+    stages: dict[str, tuple[int, int]]
+
+
+def collect(store: str, delete: bool, grace: timedelta = DAY) -> Collected:
+    """Look, mark, and, if told to, remove what is due."""
+    garbage = look(store, grace)
+    stages: dict[str, tuple[int, int]] = {}
+    for found in garbage:
+        top, name = found.path.split("/")[:2]
+        kind = name if top == "tables" else top
+        files, size = stages.get(kind, (0, 0))
+        stages[kind] = (files + 1, size + found.bytes)
+    return Collected(
+        files=len(garbage),
+        bytes=sum(found.bytes for found in garbage),
+        due=sum(found.due for found in garbage),
+        freed=remove(store, garbage) if delete else 0,
+        stages=dict(sorted(stages.items())),
+    )
+
+
+class _Needed(NamedTuple):
+    folders: frozenset[str]
+    files: frozenset[str]
+    results: frozenset[str]
+
+    def holds(self, path: str) -> bool:
+        return path in self.files or path in self.results or path.rpartition("/")[0] in self.folders
+
+
+def _needed(place: Store, store: str) -> _Needed:
+    refs = [*_of_records(place), *_of_catalogs(place, store), *_of_reports(place, store)]
+    return _Needed(
+        folders=frozenset(ref.folder for ref in refs),
+        files=frozenset(part.path for ref in refs for part in ref.parts),
+        results=frozenset(f"results/{ref.stage}-{ref.key}-{short_digest(store)[:8]}" for ref in refs),
+    )
+
+
+def _of_records(place: Store) -> Iterator[TableRef]:
+    for entry in place.list("runs/"):
+        if entry.path.endswith("/latest.json"):
+            yield from RunRecord.model_validate_json(place.read(entry.path)).tables()
+
+
+def _of_catalogs(place: Store, store: str) -> Iterator[TableRef]:
+    for entry in place.list("catalogs/"):
+        with suppress(ValidationError, NotFound):
+            told = TableRef.model_validate_json(place.read(entry.path))
+            found = table_store.find(store, told.stage, told.key)
+            if found is not None:
+                yield found
+
+
+def _of_reports(place: Store, store: str) -> Iterator[TableRef]:
+    """Reports by the version they were made of, which their manifest names by its digest."""
+    names = {entry.path.split("/")[1] for entry in place.list("datasets/")}
+    digests = {versions.find(store, name, n).digest for name in names for n in versions.versions(store, name)}
+    for entry in place.list("tables/report/"):
+        if _marker(entry.path):
+            manifest = json.loads(place.read(entry.path))
+            if manifest["inputs"]["dataset"]["digest"] in digests:
+                yield TableRef.model_validate(manifest["table"])
+
+
+def _removable(place: Store) -> Iterator[Entry]:
+    yield from place.list("tables/")
+    yield from place.list("results/")
+
+
+def _marks(place: Store) -> dict[str, str]:
+    try:
+        marks: dict[str, str] = json.loads(place.read(MARKS))
+    except NotFound:
+        return {}
+    return marks
+
+
+def _marker(path: str) -> bool:
+    return path.endswith("/manifest.json")
