@@ -102,7 +102,9 @@ def show_run(finished: Finished) -> None:
 def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
     from presel.instruct.money import spending
 
-    allowed = spending(open_store(settings.store))["spent_usd"] + reference
+    before = spending(open_store(settings.store))
+    # What a killed run had reserved counts until it is settled, which the first request of this one does.
+    allowed = before["spent_usd"] + before["reserved_usd"] + reference
     cap = settings.generator.max_cost
     capped = allowed if cap == "unlimited" else min(cap, allowed)
     generator = settings.generator.model_copy(update={"max_cost": capped})
