@@ -122,7 +122,7 @@ class Made(Source):
     def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:  # noqa: ARG002
         for number in range(self.objects):
             key = f"task{number % 191:03d}/train/2026/image-{number:012d}.jpg"
-            yield key, self.task_of(key), Entry(key, 50_000 + number % 1000, f"{number:032x}")
+            yield key, self.tasks_of(key)[0], Entry(key, 50_000 + number % 1000, f"{number:032x}")
 
 
 def listing(objects: int) -> None:

@@ -21,16 +21,49 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class S3Config(Section):
+    """How a source on S3 is reached, where that differs from what the environment says. Never a secret."""
+
+    anonymous: bool = Field(False, description="send unsigned requests, as public buckets allow")
+    requester_pays: bool = Field(False, description="agree to be charged for requests and traffic")
+    profile: str | None = Field(None, description="a profile of the AWS configuration, with its keys or its role")
+    endpoint_url: str | None = Field(None, description="of MinIO, R2 or another server; default: $AWS_ENDPOINT_URL")
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="path: endpoint/bucket/key; virtual: bucket.endpoint/key; auto: what boto3 would choose"
+    )
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> S3Config:
+        if self.anonymous and self.profile:
+            raise ValueError("anonymous and profile exclude each other: an unsigned request has no identity")
+        return self
+
+
 class SourceConfig(Section):
     """Where the unlabelled images lie, and which task each belongs to."""
 
     uri: str = Field(description="s3://bucket/prefix or a folder")
-    tasks: Literal["prefix", "single"] = Field(
-        "prefix", description="prefix: the first folder of a key is its task; single: one task for all"
+    tasks: Literal["prefix", "single", "table", "llava", "vision_flan"] = Field(
+        "prefix",
+        description="prefix: the first folder of a key is its task; single: one task for all; "
+        "table, llava, vision_flan: `mapping` says it",
     )
+    mapping: Annotated[str | None, Operational] = Field(
+        None,
+        description="for tasks: table, a CSV, JSONL or Parquet with columns key and task; for llava and vision_flan, the "
+        "dataset's JSON. An address on S3 or a path. Its content is part of every key, its place is not",
+    )
+    s3: Annotated[S3Config, Operational] = S3Config()
     part_size: Annotated[int, Field(ge=1, le=100_000), Operational] = Field(
         1000, description="images per unit of parallel work"
     )
+
+    @model_validator(mode="after")
+    def _mapping_where_it_is_used(self) -> SourceConfig:
+        if (self.tasks in ("table", "llava", "vision_flan")) != (self.mapping is not None):
+            raise ValueError("`mapping` goes with tasks: table, llava or vision_flan, and they with it")
+        return self
 
 
 class ImageConfig(Section):

@@ -31,9 +31,9 @@ def short_digest(*parts: str) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def image_id(key: str, etag: str) -> str:
-    """Identity of an object as listed, before a byte of it is read."""
-    return short_digest("image", key, etag)
+def image_id(key: str, etag: str, task: str = "") -> str:
+    """Identity of an object as listed, before a byte of it is read. `task`: where it is not the key that says it."""
+    return short_digest("image", key, etag, *([task] if task else []))
 
 
 def sample_id(task: str, content: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from presel import progress
 from presel.images import Reason, not_an_image_by_name
@@ -21,6 +22,7 @@ from presel.table_store import encode
 from presel.tables import CATALOG
 
 _BATCH = 50_000
+_ORDER = [("key", "ascending"), ("task", "ascending")]
 
 
 @dataclass
@@ -30,7 +32,9 @@ class Listing:
     rejects: list[dict[str, str]] = field(default_factory=list)
     """What is known to be none from its listing alone, as arguments of Output.reject."""
     per_task: dict[str, int] = field(default_factory=dict)
-    """Objects listed, rejects included."""
+    """Objects listed, rejects included; one that has several tasks counts in each."""
+    absent: int = 0
+    """Keys that the mapping names and the source does not hold."""
 
     @property
     def digest(self) -> str:
@@ -44,23 +48,28 @@ def take_listing(source: Source, store: str) -> Listing:
     listing = Listing(CATALOG.empty_table())
     counts: Counter[str] = Counter()
     tables = list(_batches(source, store, listing.rejects, counts))
-    listing.images = pa.concat_tables([listing.images, *tables]).sort_by("key").combine_chunks()
-    listing.rejects.sort(key=lambda row: row["key"])
+    listing.images = pa.concat_tables([listing.images, *tables]).sort_by(_ORDER).combine_chunks()
+    listing.rejects.sort(key=lambda row: (row["key"], row["task"]))
     listing.per_task = dict(sorted(counts.items()))
+    if source.task_map is not None:
+        rejected = [row["key"] for row in listing.rejects if row["task"]]
+        here = pc.count_distinct(pa.chunked_array([*listing.images["key"].chunks, pa.array(rejected, pa.string())]))
+        listing.absent = len(source.task_map.tasks) - here.as_py()
     return listing
 
 
 def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: Counter[str]) -> Iterator[pa.Table]:
     columns: dict[str, list[str | int]] = {name: [] for name in CATALOG.names}
+    mapped = source.task_map is not None
     for seen, (key, task, entry) in enumerate(source.entries(without=store), start=1):
         counts[_text(task)] += 1
-        refused = _refused(key, task, entry)
+        refused = _refused(key, task, entry, mapped)
+        ident = image_id(_text(key), entry.etag, task if mapped else "")
         if refused:
             reason, detail = refused
-            ident = image_id(_text(key), entry.etag)
             rejects.append({"task": _text(task), "key": _text(key), "id": ident, "reason": reason, "detail": detail})
             continue
-        row: tuple[str | int, ...] = (image_id(key, entry.etag), key, task, entry.etag, entry.size)
+        row: tuple[str | int, ...] = (ident, key, task, entry.etag, entry.size)
         for column, value in zip(columns.values(), row, strict=True):
             column.append(value)
         if len(columns["key"]) == _BATCH:
@@ -70,11 +79,11 @@ def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: 
     yield pa.table(columns, schema=CATALOG)
 
 
-def _refused(key: str, task: str, entry: Entry) -> tuple[Reason, str] | None:
+def _refused(key: str, task: str, entry: Entry, mapped: bool) -> tuple[Reason, str] | None:
     if _text(key) != key:
         return Reason.UNREADABLE, "its name is not valid UTF-8"
     if not task:
-        return Reason.NO_TASK, "it lies in no folder"
+        return Reason.NO_TASK, "the mapping does not name it" if mapped else "it lies in no folder"
     by_name = not_an_image_by_name(key)
     if by_name:
         return Reason.NOT_AN_IMAGE, by_name

@@ -21,7 +21,10 @@ class Reason(StrEnum):
         member.explanation = explanation
         return member
 
-    NO_TASK = "no_task", "The object lies at the root of the source, and tasks are named by the first folder."
+    NO_TASK = (
+        "no_task",
+        "No task is known: the object lies at the root of a source whose folders are tasks, or the mapping does not name it.",
+    )
     ARCHIVED = "archived", "The object is in cold storage and must be restored before it can be read."
     UNREADABLE = "unreadable", "The object was listed, but could not be read: it is gone, forbidden, or no plain file."
     CHANGED = "changed", "The object was overwritten between listing and reading; the next refresh sees the new one."

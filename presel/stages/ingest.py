@@ -5,8 +5,8 @@ are, so their embeddings keep their keys: 1,000 new images in a pool of a millio
 in their part and are named in `removed.parquet`, which `assemble` subtracts. What `latest.json` points at is a convenience:
 without it a full catalog is made, which is also what a fresh store gets.
 
-The key is the listing itself (keys, etags, sizes), so this is not a stage like the others: it has to look first. An unchanged
-pool finds the catalog it had, and no object is read.
+The key is the listing itself (keys, etags, sizes) and the file that names tasks, if there is one; so this is not a stage like
+the others: it has to look first. An unchanged pool finds the catalog it had, and no object is read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ Known = tuple[tuple[Part, ...], pa.Table]
 def ingest(source: SourceConfig, store: str) -> TableRef:
     """The catalog of what the source holds now. Raises SupplyError when that is nothing at all.
 
-    Facts: `images`, `new`, `kept`, `changed` and `removed` against the catalog before, `listed` per task, rejects included.
+    Facts: `images`, `new`, `kept`, `changed` and `removed` against the catalog before, `listed` per task, rejects included, and
+    `absent`, the keys that a mapping names and the source does not hold.
     """
     opened = open_source(source)
     listing = take_listing(opened, store)
@@ -50,7 +51,8 @@ def ingest(source: SourceConfig, store: str) -> TableRef:
             got="an empty listing",
             fix="check `source.uri`, and whether the folder is mounted; nothing was changed",
         )
-    key = stage_key(NAME, VERSION, {"source": source, "listing": listing.digest})
+    mapping = opened.task_map.digest if opened.task_map else None
+    key = stage_key(NAME, VERSION, {"source": source, "listing": listing.digest, "mapping": mapping})
     found = table_store.find(store, NAME, key)
     if found is not None:
         _report(listing, f"{listing.images.num_rows:,} images, nothing changed")
@@ -73,13 +75,13 @@ def _write(out: Output, source: Source, listing: Listing, previous: Known) -> Ta
     for row in listing.rejects:
         out.reject(**row)
     facts = _changes(images, new, removed)
-    out.note(**facts, listed=listing.per_task)
+    out.note(**facts, listed=listing.per_task, absent=listing.absent)
     _report(listing, ", ".join(f"{count:,} {name}" for name, count in facts.items()))
     return out.commit({"source": source.config.model_dump(mode="json"), "listing": listing.digest})
 
 
 def _changes(images: pa.Table, new: pa.Table, removed: pa.Table) -> dict[str, int]:
-    """A changed object is one whose key was known with another etag; it counts neither as new nor as removed."""
+    """A changed object is one whose key was known with another etag or task; it counts neither as new nor as removed."""
     changed = pc.sum(pc.is_in(new["key"], value_set=removed["key"])).as_py() or 0
     still_there = pc.sum(pc.is_in(pc.unique(removed["key"]), value_set=images["key"])).as_py() or 0
     return {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from presel.config import S3Config
 from presel.errors import (
     AccessDenied,
     AlreadyExists,
@@ -29,45 +30,71 @@ _ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
 
 
 class S3Store(Store):
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, access: S3Config | None = None) -> None:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket:
             raise ConfigError("the S3 address names no bucket", where=uri, expected="s3://bucket/prefix", got=uri)
         self.uri = uri.rstrip("/")
         self.bucket = bucket
         self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
+        self._access = access or S3Config()
+        self._payer: Any = {"RequestPayer": "requester"} if self._access.requester_pays else {}
 
     def read(self, path: str) -> bytes:
         return self._read(path, None)
 
     def read_version(self, path: str, etag: str) -> bytes:
-        return self._read(path, etag)
+        try:
+            return self._read(path, etag)
+        except ObjectChanged:
+            former = self._former(self.prefix + path, etag)
+            if former is None:
+                raise
+            return former
 
     def _read(self, path: str, etag: str | None) -> bytes:
         key, where = self.prefix + path, self.locate(path)
         if s3_bulk.admits(key):
             # A body that broke off is resumed by range; a server that does not do ranges well gets a whole new request.
             with suppress(StorageUnavailable):
-                return s3_bulk.read(s3_client.identity(), self.bucket, key, etag, where)
+                return s3_bulk.read(s3_client.identity(self._access), self.bucket, key, etag, where)
         condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
             with _translated(where):
-                return client().get_object(Bucket=self.bucket, Key=key, **condition)["Body"].read()
+                return self._get(key, **condition)
         except AlreadyExists as error:  # a condition failed, and of a read there is only one
             raise ObjectChanged("it was overwritten since it was listed", where=where) from error
 
+    def _former(self, key: str, etag: str) -> bytes | None:
+        """The version of an overwritten object that was listed, if the bucket keeps versions and lets us see them.
+
+        Asked only now: a listing with versions costs a request more for a thousand keys, and another permission.
+        """
+        with suppress(StorageError), _translated(key):
+            found = self._client().list_object_versions(Bucket=self.bucket, Prefix=key, **self._payer)
+            for version in found.get("Versions", ()):
+                if version["Key"] == key and version["ETag"].strip('"') == etag:
+                    return self._get(key, VersionId=version["VersionId"])
+        return None
+
+    def _get(self, key: str, **options: Any) -> bytes:
+        return self._client().get_object(Bucket=self.bucket, Key=key, **options, **self._payer)["Body"].read()
+
+    def _client(self) -> S3Client:
+        return client(self._access)
+
     def write(self, path: str, data: bytes) -> None:
         with _translated(self.locate(path)):
-            client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
+            self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
 
     def create(self, path: str, data: bytes) -> None:
         with _translated(self.locate(path)):
-            client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data, IfNoneMatch="*")
+            self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data, IfNoneMatch="*")
 
     def exists(self, path: str) -> bool:
         try:
             with _translated(self.locate(path)):
-                client().head_object(Bucket=self.bucket, Key=self.prefix + path)
+                self._client().head_object(Bucket=self.bucket, Key=self.prefix + path)
         except NotFound:
             return False
         return True
@@ -89,7 +116,7 @@ class S3Store(Store):
         if asked.token:
             options["ContinuationToken"] = asked.token
         with _translated(f"s3://{self.bucket}/{asked.prefix}"):
-            answer = client().list_objects_v2(Bucket=self.bucket, Prefix=asked.prefix, **options)
+            answer = self._client().list_objects_v2(Bucket=self.bucket, Prefix=asked.prefix, **options, **self._payer)
         entries = [
             Entry(
                 path=item["Key"][len(self.prefix) :],
@@ -104,12 +131,12 @@ class S3Store(Store):
 
     def delete(self, path: str) -> None:
         with _translated(self.locate(path)):
-            client().delete_object(Bucket=self.bucket, Key=self.prefix + path)
+            self._client().delete_object(Bucket=self.bucket, Key=self.prefix + path)
 
 
-def client() -> S3Client:
-    """The client for what the environment says now."""
-    return s3_client.client(s3_client.identity())
+def client(access: S3Config | None = None) -> S3Client:
+    """The client for what the environment says now, and `access` in its place where it says something."""
+    return s3_client.client(s3_client.identity(access))
 
 
 _MEANING: dict[str, type[StorageError]] = {
@@ -148,7 +175,9 @@ def _translated(where: str) -> Iterator[None]:
         fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
         raise AccessDenied("no S3 credentials were found", where=where, fix=fix) from error
     except (BotoCoreError, HTTPError) as error:
-        raise StorageUnavailable(str(error), where=where, fix="check AWS_ENDPOINT_URL and the network") from error
+        raise StorageUnavailable(
+            str(error), where=where, fix="check AWS_ENDPOINT_URL (or source.s3) and the network"
+        ) from error
 
 
 def _from_response(error: Any, where: str) -> StorageError:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from presel.errors import AccessDenied, NotFound, ObjectChanged, StorageError, StorageUnavailable
-from presel.storage.s3_client import Identity, attempts, client, session
+from presel.storage.s3_client import Identity, client, credentials, session
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as BulkStore
@@ -46,7 +46,9 @@ def _unclear(error: Exception, where: str) -> StorageError:
     """obstore has no type for these: a cold object says so in its text, all else is a connection that failed every retry."""
     if "InvalidObjectState" in str(error):
         return AccessDenied("the object is archived", where=where)
-    return StorageUnavailable(_first_line(error), where=where, fix="check AWS_ENDPOINT_URL and the network")
+    return StorageUnavailable(
+        _first_line(error), where=where, fix="check AWS_ENDPOINT_URL (or source.s3) and the network"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -59,18 +61,21 @@ def bulk_store(identity: Identity, bucket: str) -> BulkStore:
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store as BulkStore
 
-    meta = client(identity).meta
-    credentials = session(identity).get_credentials()
+    meta, access = client(identity).meta, identity.access
+    signed = credentials(identity) is not None
+    virtual = access.addressing == "virtual"
+    scheme, _, host = meta.endpoint_url.partition("://")
     return BulkStore(
         bucket,
-        endpoint=meta.endpoint_url,
+        endpoint=f"{scheme}://{bucket}.{host}" if virtual else meta.endpoint_url,
         region=meta.region_name or "us-east-1",
-        virtual_hosted_style_request=False,
-        credential_provider=Boto3CredentialProvider(session(identity)) if credentials else None,
-        skip_signature=credentials is None,
+        virtual_hosted_style_request=virtual,
+        request_payer=access.requester_pays,
+        credential_provider=Boto3CredentialProvider(session(identity)) if signed else None,
+        skip_signature=not signed,
         client_options={"allow_http": True, "timeout": "120s", "connect_timeout": "10s"},
         retry_config={
-            "max_retries": attempts(identity) - 1,
+            "max_retries": identity.attempts - 1,
             "retry_timeout": timedelta(minutes=3),
             "backoff": {"base": 2, "init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15)},
         },

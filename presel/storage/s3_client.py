@@ -1,21 +1,23 @@
-"""One boto3 client for each set of credentials and endpoint that this process has seen.
+"""One boto3 client for each set of credentials and way of access that this process has seen.
 
 Creating a client costs 100 ms and using one is thread-safe, so they are shared. They are kept by what the environment said when
 they were made: a process that is pointed at another endpoint, or given other keys, gets another client. `AWS_ENDPOINT_URL`
-points at MinIO, R2 or another server. Retries are botocore's adaptive mode: throttling is answered by slowing down;
-`AWS_MAX_ATTEMPTS` says how often, eight times by default.
+points at MinIO, R2 or another server; a source may say otherwise for its own bucket (`source.s3`). Retries are botocore's
+adaptive mode: throttling is answered by slowing down; `AWS_MAX_ATTEMPTS` says how often, eight times by default.
 """
 
 from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from presel.config import S3Config
+from presel.errors import ConfigError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Identity = tuple[str | None, ...]
 _SETTINGS = (
     "AWS_ENDPOINT_URL",
     "AWS_ENDPOINT_URL_S3",
@@ -31,22 +33,44 @@ _SETTINGS = (
 )
 
 
-def identity() -> Identity:
-    """Who this process is to S3 right now, as far as its environment says."""
-    return tuple(os.environ.get(name) for name in _SETTINGS)
+class Identity(NamedTuple):
+    """Who this process is to S3, and where."""
+
+    environment: tuple[str | None, ...]
+    access: S3Config = S3Config()
+
+    @property
+    def attempts(self) -> int:
+        """Tries of one request in all."""
+        asked = self.environment[_SETTINGS.index("AWS_MAX_ATTEMPTS")] or ""
+        return int(asked) if asked.isdigit() and int(asked) > 0 else 8
 
 
-def attempts(who: Identity) -> int:
-    """Tries of one request in all."""
-    asked = who[_SETTINGS.index("AWS_MAX_ATTEMPTS")] or ""
-    return int(asked) if asked.isdigit() and int(asked) > 0 else 8
+def identity(access: S3Config | None = None) -> Identity:
+    """As far as the environment says right now, with what `access` says first."""
+    return Identity(tuple(os.environ.get(name) for name in _SETTINGS), access or S3Config())
 
 
 @lru_cache(maxsize=16)
-def session(who: Identity) -> Any:  # noqa: ARG001 - the cache's key
+def session(who: Identity) -> Any:
+    """Raises ConfigError for a profile that the AWS configuration does not have."""
     import boto3
+    from botocore.exceptions import ProfileNotFound
 
-    return boto3.session.Session()
+    try:
+        return boto3.session.Session(profile_name=who.access.profile, region_name=who.access.region)
+    except ProfileNotFound as error:
+        raise ConfigError(
+            "no such AWS profile",
+            where="source.s3.profile" if who.access.profile else "AWS_PROFILE",
+            got=str(error),
+            expected="a profile of ~/.aws/config",
+        ) from error
+
+
+def credentials(who: Identity) -> Any | None:
+    """boto3's credentials, or None where requests go unsigned."""
+    return None if who.access.anonymous else session(who).get_credentials()
 
 
 @lru_cache(maxsize=16)
@@ -54,13 +78,15 @@ def client(who: Identity) -> S3Client:
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    anonymous: dict[str, Any] = {} if session(who).get_credentials() else {"signature_version": UNSIGNED}
+    options: dict[str, Any] = {} if credentials(who) else {"signature_version": UNSIGNED}
+    if who.access.addressing != "auto":
+        options["s3"] = {"addressing_style": who.access.addressing}
     config = Config(
-        retries={"mode": "adaptive", "total_max_attempts": attempts(who)},
+        retries={"mode": "adaptive", "total_max_attempts": who.attempts},
         max_pool_connections=64,
         connect_timeout=10,
         read_timeout=60,
-        **anonymous,
+        **options,
     )
-    made: S3Client = session(who).client("s3", config=config)
+    made: S3Client = session(who).client("s3", config=config, endpoint_url=who.access.endpoint_url)
     return made

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from presel.config import S3Config
 from presel.errors import ConfigError
 
 
@@ -64,8 +65,11 @@ class Store(ABC):
 
 
 @lru_cache(maxsize=64)
-def open_store(uri: str) -> Store:
-    """The store at `s3://bucket/prefix`, `file:///folder` or a plain folder path."""
+def open_store(uri: str, access: S3Config | None = None) -> Store:
+    """The store at `s3://bucket/prefix`, `file:///folder` or a plain folder path.
+
+    `access`: how its bucket is reached, where that differs from what the environment says.
+    """
     from presel.storage.folder import FolderStore
     from presel.storage.s3 import S3Store
 
@@ -75,5 +79,5 @@ def open_store(uri: str) -> Store:
     if scheme == "file":
         return FolderStore(rest)
     if scheme == "s3":
-        return S3Store(uri)
+        return S3Store(uri, access)
     raise ConfigError("unknown kind of store", where=uri, expected="s3://bucket/prefix or a folder", got=f"{scheme}://")

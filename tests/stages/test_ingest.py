@@ -181,7 +181,7 @@ class Endless(Source):
     def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:
         for number in range(20_000):
             key = f"task{number % 50:02d}/some/folder/image-{number:012d}.jpg"
-            yield key, self.task_of(key), Entry(key, 50_000, f"{number:032x}")
+            yield key, self.tasks_of(key)[0], Entry(key, 50_000, f"{number:032x}")
 
 
 def test_a_listing_is_not_held_as_python_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ that outlasts every retry does end the run: it would otherwise turn thousands of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from presel.config import SourceConfig
 from presel.errors import AccessDenied, NotFound, ObjectChanged
 from presel.images import Reason, Rejected
 from presel.keys import short_digest
+from presel.sources.task_names import SINGLE_TASK, TaskMap, first_folder, load_task_map
 from presel.storage import Entry, open_store
-
-SINGLE_TASK = "all"
 
 
 class Source:
@@ -24,30 +24,37 @@ class Source:
 
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
-        self._store = open_store(config.uri)
+        self._store = open_store(config.uri, config.s3)
 
     @property
     def digest(self) -> str:
         """Names this source, whatever it holds at the moment."""
         return short_digest("source", self._store.uri, self.config.tasks)
 
-    def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:
-        """(key, task, entry) of every object, streaming, in no particular order.
+    @cached_property
+    def task_map(self) -> TaskMap | None:
+        """The file that says which task an object belongs to, read when it is first asked; None where the key says it."""
+        return load_task_map(self.config, self._store.uri) if self.config.mapping else None
 
+    def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:
+        """(key, task, entry) of every object, once for each of its tasks, streaming, in no particular order.
+
+        An object without a task comes once, with an empty one.
         `without`: the address of a store; its objects are left out when it lies inside the source.
         Raises AccessDenied and StorageUnavailable: a listing with holes would look like a pool with images removed.
         """
         own = _below(self._store.uri, without)
         for entry in self._store.walk():
             if own is None or not entry.path.startswith(own):
-                yield entry.path, self.task_of(entry.path), entry
+                for task in self.tasks_of(entry.path) or ("",):
+                    yield entry.path, task, entry
 
-    def task_of(self, key: str) -> str:
-        """The task an object belongs to, from its key; empty for an object at the root of a source whose folders are tasks."""
-        if self.config.tasks == "single":
-            return SINGLE_TASK
-        folder, separator, _ = key.partition("/")
-        return folder if separator else ""
+    def tasks_of(self, key: str) -> tuple[str, ...]:
+        """The tasks an object belongs to, sorted; none for an object at the root of a source whose folders are tasks, or
+        one that the mapping does not name."""
+        if self.task_map is not None:
+            return self.task_map.tasks.get(key, ())
+        return (SINGLE_TASK,) if self.config.tasks == "single" else first_folder(key)
 
     def read(self, key: str, etag: str | None = None, size: int | None = None) -> bytes | Rejected:
         """The whole object, or why not.
