@@ -6,13 +6,16 @@ READY := $(VENV)/.ready
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check format clean
+.PHONY: demo test test-system check format clean
 
 demo: $(READY) ## set up, then run the whole refresh on the embedded default
 	$(BIN)/presel demo $(ARGS)
 
 test: $(READY) ## the test suite
 	$(BIN)/pytest $(ARGS)
+
+test-system: $(READY) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; about 15 minutes on two cores
+	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/pytest tests/system tests/refresh/test_killed.py $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .

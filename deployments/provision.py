@@ -15,12 +15,11 @@ import argparse
 import contextlib
 from datetime import timedelta
 
-from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
 
 from tasks.results import StoreResults
@@ -42,7 +41,7 @@ def provision(store: str, gpus: int = 1, pool_type: str = "process") -> None:
         for name in POOLS:
             _pool(client, name, pool_type)
         client.create_concurrency_limit(tag="gpu", concurrency_limit=gpus)
-    _zombies()
+        _zombies(client)
 
 
 def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
@@ -50,15 +49,15 @@ def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=name, type=kind))
 
 
-def _zombies() -> None:
+def _zombies(client: SyncPrefectClient) -> None:
     """Not forced: a run that ended in time keeps its state, because the server refuses to crash what is finished."""
-    wanted = Automation(
+    wanted = AutomationCore(
         name=ZOMBIES,
         trigger=EventTrigger(
             posture=Posture.Proactive,
             after={"prefect.flow-run.heartbeat"},
             expect=_ALIVE_OR_ENDED,
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},  # type: ignore[arg-type]
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
             for_each={"prefect.resource.id"},
             threshold=1,
             within=SILENCE,
@@ -67,13 +66,11 @@ def _zombies() -> None:
             ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process or its machine is gone")
         ],
     )
-    try:
-        known = Automation.read(name=ZOMBIES)
-    except ValueError:
-        wanted.create()
-        return
-    wanted.id = known.id
-    wanted.update()
+    known = client.read_automations_by_name(ZOMBIES)
+    if known:
+        client.update_automation(known[0].id, wanted)
+    else:
+        client.create_automation(wanted)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from flows.plan import plan
 from presel.config import RefreshConfig
 from presel.tables import DatasetRef
 from tasks.api import instruct
+from tasks.approval import await_approval
 from tasks.cpu import build_report, publish, select
 from tasks.policy import FLOW
 from tasks.show import show_results
@@ -18,6 +19,7 @@ def refresh(config: RefreshConfig) -> DatasetRef:
     """One refresh of a dataset. Whatever is done or paid for already is reused."""
     # Embed the pool, instruct the reference set, weigh the tasks, rank their images, divide the budget.
     planned = plan(config)
+    await_approval(planned)
     # Only now pay for the rest: the first images of each task's ranking, as many as its quota.
     selection = select.map(planned.rankings, unmapped(planned.plan)).result()
     instructions = instruct.map(

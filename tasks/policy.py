@@ -19,7 +19,6 @@ from prefect import Task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from presel import table_store
 from presel.keys import short_digest
@@ -31,6 +30,7 @@ from tasks.draining import drain_on_sigterm
 from tasks.orphans import close_orphans
 from tasks.progress import ProgressArtifact
 from tasks.results import RESULTS
+from tasks.runner import ConfiguredTaskRunner
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,8 +44,7 @@ FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
     "on_running": [close_orphans, drain_on_sigterm],
-    # How many stages of one flow run side by side. Each uses the machine's cores itself, so this is about overlap only.
-    "task_runner": ThreadPoolTaskRunner(max_workers=4),
+    "task_runner": ConfiguredTaskRunner(),
 }
 
 

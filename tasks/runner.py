@@ -1,0 +1,125 @@
+"""Where the tasks of a flow run: threads of its process, or the workers of a Ray or Dask cluster, as `execution.runner` says.
+
+A flow's task runner is fixed when its module is loaded, the configuration comes with the run. So the flows have one runner
+that looks at the run's own parameter when the first task is submitted, and hands everything to Prefect's runner of that name.
+Ray and Dask are optional and imported only then: `pip install 'presel[ray]'`, `presel[dask]`.
+
+Threads are the default because a stage uses the machine's cores itself. A cluster pays off when one task takes minutes: its
+workers start in some 20 s and import everything anew. Whatever runs a stage, its output has the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from types import TracebackType
+from typing import Any, Self
+
+from prefect import Task
+from prefect.client.schemas.objects import RunInput
+from prefect.context import FlowRunContext
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from presel.config import ExecutionConfig, RefreshConfig
+from presel.errors import ConfigError
+
+GPU_TAG = "gpu"
+
+
+class ConfiguredTaskRunner(TaskRunner[Any]):
+    """Prefect's runner of the kind that the flow run's `config` asks for, made when the first task is submitted."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._chosen: TaskRunner[Any] | None = None
+        self._execution = ExecutionConfig()
+        self._stack = ExitStack()
+
+    def duplicate(self) -> Self:
+        return type(self)()
+
+    def submit(
+        self,
+        task: Task[..., Any],
+        parameters: dict[str, Any],
+        wait_for: Iterable[PrefectFuture[Any]] | None = None,
+        dependencies: dict[str, set[RunInput]] | None = None,
+    ) -> PrefectFuture[Any]:
+        runner = self._runner()
+        with _resources(task, self._execution):
+            future: PrefectFuture[Any] = runner.submit(task, parameters, wait_for, dependencies)
+        return future
+
+    def _runner(self) -> TaskRunner[Any]:
+        if self._chosen is None:
+            self._execution = _execution_of_this_run()
+            self._chosen = self._stack.enter_context(prefect_runner(self._execution))
+        return self._chosen
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+        super().__exit__(kind, error, trace)
+
+
+def prefect_runner(execution: ExecutionConfig) -> TaskRunner[Any]:
+    """Prefect's own task runner. Raises ConfigError when it is not installed."""
+    makers: dict[str, Callable[[ExecutionConfig], TaskRunner[Any]]] = {"ray": _ray, "dask": _dask, "threads": _threads}
+    try:
+        return makers[execution.runner](execution)
+    except ImportError as error:
+        raise ConfigError(
+            f"the runner {execution.runner} is not installed ({error.name})",
+            where="execution.runner",
+            fix=f"pip install 'presel[{execution.runner}]', or set execution.runner: threads",
+        ) from error
+
+
+def _threads(execution: ExecutionConfig) -> TaskRunner[Any]:
+    return ThreadPoolTaskRunner(max_workers=execution.workers)
+
+
+def _ray(execution: ExecutionConfig) -> TaskRunner[Any]:
+    from prefect_ray import RayTaskRunner
+
+    where: dict[str, Any] = (
+        {"address": execution.cluster} if execution.cluster else {"init_kwargs": {"num_cpus": execution.workers}}
+    )
+    runner: TaskRunner[Any] = RayTaskRunner(**where)
+    return runner
+
+
+def _dask(execution: ExecutionConfig) -> TaskRunner[Any]:
+    from prefect_dask import DaskTaskRunner
+
+    local = {
+        "n_workers": execution.workers,
+        "threads_per_worker": 1,
+        "resources": {"GPU": 1},
+        "dashboard_address": None,
+    }
+    where: dict[str, Any] = {"address": execution.cluster} if execution.cluster else {"cluster_kwargs": local}
+    runner: TaskRunner[Any] = DaskTaskRunner(**where)
+    return runner
+
+
+def _execution_of_this_run() -> ExecutionConfig:
+    context = FlowRunContext.get()
+    config = (context.parameters if context and context.parameters else {}).get("config")
+    return config.execution if isinstance(config, RefreshConfig) else ExecutionConfig()
+
+
+def _resources(task: Task[..., Any], execution: ExecutionConfig) -> AbstractContextManager[Any]:
+    """A task that wants an accelerator asks the cluster for one, as long as the cluster is not this machine alone."""
+    if GPU_TAG not in task.tags or execution.runner == "threads":
+        return nullcontext()
+    if execution.runner == "ray":
+        from prefect_ray.context import remote_options
+
+        # One call a process: the memory of the card is given back with it.
+        return remote_options(num_gpus=execution.gpus, max_calls=1) if execution.gpus else nullcontext()
+    import dask
+
+    return dask.annotate(resources={"GPU": 1}) if execution.gpus else nullcontext()
