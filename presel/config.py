@@ -219,6 +219,19 @@ class DatasetConfig(Section):
     name: str = Field("dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$")
 
 
+class ExecutionConfig(Section):
+    """Where the work is done and who must agree to it. Nothing here changes a byte of what comes out."""
+
+    runner: Literal["threads", "ray", "dask"] = Field(
+        "threads", description="of Prefect: threads of this process, or a Ray or Dask cluster (optional extras)"
+    )
+    workers: int = Field(4, ge=1, description="tasks of one flow side by side; of a local cluster, its workers")
+    cluster: str | None = Field(None, description="address of a running Ray or Dask cluster; null starts a local one")
+    gpus: float = Field(0, ge=0, description="of a Ray or Dask cluster: the share of a GPU that a task asks for")
+    approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")
+    approval_timeout: float = Field(72.0, gt=0, description="hours after which an unapproved run ends")
+
+
 class RefreshConfig(Section):
     """One refresh: choose the images worth instructing, instruct only those, publish the dataset."""
 
@@ -238,6 +251,7 @@ class RefreshConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     history: HistoryConfig = HistoryConfig()
     dataset: DatasetConfig = DatasetConfig()
+    execution: Annotated[ExecutionConfig, Operational] = ExecutionConfig()
 
     @model_validator(mode="before")
     @classmethod
