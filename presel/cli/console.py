@@ -53,7 +53,7 @@ def explain_failure(error: PreselError, as_json: bool) -> int:
         sys.stdout.write(json.dumps({**parts, "message": str(error)}, ensure_ascii=False) + "\n")
     else:
         complaints.print(f"[bold red]{type(error).__name__}[/] ", end="")
-        complaints.print(str(error), markup=False)
+        complaints.print(str(error), markup=False, soft_wrap=True)
     return error.exit_code
 
 
