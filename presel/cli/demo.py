@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Run everything on an embedded pool, encoder, reference model and annotator.")
 
-_WORDS = """\
-The annotator was a local stand-in for a paid API: it speaks the same protocol, answers from the ground truth of the drawn
-pool, and its prices are made up ($0.40 in, $1.60 out per million tokens). To use a real one: `presel init`, set source.uri,
-store, generator.model and generator.max_cost, export the API key, then `presel doctor`, `presel plan`, `presel run`."""
+_WORDS = (
+    "The annotator was a local stand-in for a paid API: it speaks the same protocol, answers from the ground truth of the "
+    "drawn pool, and its prices are made up ($0.40 in, $1.60 out per million tokens). To use a real one: `presel init`, "
+    "set source.uri, store, generator.model and generator.max_cost, export the API key, then `presel doctor`, "
+    "`presel plan`, `presel run`."
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -70,7 +72,7 @@ def _run(setting: Setting, page: Path, as_json: bool) -> Finished:
         show_run(finished)
         screen.print(f"Open     {page.absolute()}", markup=False, soft_wrap=True)
         screen.print(f"\n{finished.seconds:.0f} s; the annotator was asked {setting.requests()} times.")
-        screen.print(_WORDS, markup=False, soft_wrap=True)
+        screen.print(_WORDS, markup=False)
 
     result = {**run_result(finished), "page": str(page.absolute()), "requests": setting.requests()}
     show(result, as_json, words)

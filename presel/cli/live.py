@@ -32,6 +32,8 @@ class Live:
         )
 
     def __call__(self, event: progress.Progress) -> None:
+        if not event.total:
+            return  # nothing to do is not worth a line
         with self._lock:
             parts = self._parts.setdefault(event.stage, {})
             before = parts.get(event.label, (0, 0))

@@ -47,7 +47,7 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
             ids = _write_task(out, task, spilled[task])
             usable[task] = len(ids)
             digests.append(task_digest(task, ids))
-            progress.report("assemble", task, number, len(spilled), "tasks", f"{usable[task]:,} samples")
+            progress.report("assemble", "samples", number, len(spilled), "tasks", f"{usable.total():,} samples")
     counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
     out.note(pool=short_digest(*digests))
     out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
