@@ -6,12 +6,14 @@ the run, which is most of the start-up time (8 to 11 s on two cores).
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from presel import run_record
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig
@@ -72,12 +74,9 @@ class Finished(NamedTuple):
 def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
     """Run the flow to its end. Errors of stages come out as they are."""
     quiet()
-    from flows.plan import plan
-    from flows.refresh import refresh
-    from presel import run_record
+    flow = _flow(name)
     from tasks.results import results_in
 
-    flow: Flow[[RefreshConfig], object] = {"plan": plan, "refresh": refresh}[name]  # type: ignore[assignment]
     started, before = time.monotonic(), _spent(config)
     with Live(complaints) as live, listening(live):
         state = flow.with_options(result_storage=results_in(config.store))(config, return_state=True)
@@ -85,6 +84,19 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     record = run_record.latest(config.store, config.dataset.name)
     seconds, spent = time.monotonic() - started, _spent(config) - before
     return Finished(record, spent, seconds, str(state.state_details.flow_run_id))
+
+
+def _flow(name: str) -> Flow[[RefreshConfig], object]:
+    """The flow of that name. Raises ConfigError where only the library is installed."""
+    try:
+        module = importlib.import_module(f"flows.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("flows", f"flows.{name}"):
+            raise
+        fix = "run it from the checkout, installed with `pip install -e .`; the wheel ships the library alone"
+        raise ConfigError(f"the flow `{name}` is not here", where="flows", fix=fix) from error
+    flow: Flow[[RefreshConfig], object] = getattr(module, name)
+    return flow
 
 
 def _spent(config: RefreshConfig) -> float:
