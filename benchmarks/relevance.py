@@ -26,7 +26,7 @@ from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.demo.drawing.tasks import TASKS, draw
 from presel.keys import digest, sample_id
 from presel.reference_model import Losses, Preparer, ReferenceModel, Turn, Unusable, load, score
-from presel.reference_model.conversation import ChatFormat
+from presel.reference_model.conversation import ChatFormat, question_free
 from presel.reference_model.reading import Sample, SampleReader, ahead
 
 VOCABULARY = 32_064  # LLaVA-1.5's
@@ -95,8 +95,8 @@ def plainly(model: ReferenceModel, folder: Path, samples: list[Sample]) -> dict[
     chat, found = ChatFormat(model.processor), {}
     for sample in samples:
         losses = []
-        for with_questions in (True, False):
-            rendered = chat.render(sample.turns, with_questions=with_questions)
+        for turns in (sample.turns, question_free(sample.turns, "masked")):
+            rendered = chat.render(turns)
             image = Image.open(io.BytesIO((folder / sample.key).read_bytes())).convert("RGB")
             inputs = model.processor(
                 text=[rendered.text], images=[image], add_special_tokens=False, return_tensors="pt"

@@ -23,18 +23,21 @@ from presel.table_store import Output
 from presel.tables import TableRef
 
 P = ParamSpec("P")
+Outside = Callable[[Mapping[str, Any]], str | None]
 log = logging.getLogger(__name__)
 
 
 class Stage(Generic[P]):
     """A callable from inputs to a table reference. `name` and `version` let a cache compute the same key."""
 
-    def __init__(self, body: Callable[Concatenate[Output, P], None], name: str, version: int) -> None:
+    def __init__(
+        self, body: Callable[Concatenate[Output, P], None], name: str, version: int, outside: Outside | None = None
+    ) -> None:
         functools.update_wrapper(self, body)
         signature = inspect.signature(body, eval_str=False)
         inputs = list(signature.parameters.values())[1:]
         self.__signature__ = signature.replace(parameters=inputs, return_annotation="TableRef")
-        self.name, self.version, self._body = name, version, body
+        self.name, self.version, self._body, self._outside = name, version, body, outside
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TableRef:
         bound = self.__signature__.bind(*args, **kwargs)
@@ -50,12 +53,20 @@ class Stage(Generic[P]):
 
     def key(self, inputs: Mapping[str, Any]) -> str:
         """The key of this stage's output for these inputs (parameter name -> value)."""
-        return stage_key(self.name, self.version, {k: v for k, v in inputs.items() if k != "store"})
+        named = {k: v for k, v in inputs.items() if k != "store"}
+        if self._outside is not None and (found := self._outside(inputs)) is not None:
+            named["outside"] = found
+        return stage_key(self.name, self.version, named)
 
 
-def stage(name: str, *, version: int) -> Callable[[Callable[Concatenate[Output, P], None]], Stage[P]]:
-    """Make a stage of a function that writes to the Output it gets first."""
-    return lambda body: Stage(body, name, version)
+def stage(
+    name: str, *, version: int, outside: Outside | None = None
+) -> Callable[[Callable[Concatenate[Output, P], None]], Stage[P]]:
+    """Make a stage of a function that writes to the Output it gets first.
+
+    `outside`: from the inputs to the digest of what the stage reads beyond them (a file that a setting names), or None.
+    """
+    return lambda body: Stage(body, name, version, outside)
 
 
 def store_of(inputs: Mapping[str, Any]) -> str:

@@ -57,6 +57,8 @@ RELEVANCE = pa.schema(
         ("loss_with_question", REAL),  # L_{R|Q,I}: mean nats per response token
         ("loss_without_question", REAL),  # L_{R|I}: over the same tokens
         ("irs", REAL),  # their ratio
+        # Only where a table of tasks was imported in place of losses: its one row a task has no sample, and irs or weight.
+        ("weight", REAL),
     ],
 )
 FIT = pa.schema([("step", pa.int32()), ("epoch", REAL), ("loss", REAL), ("learning_rate", REAL)])

@@ -52,6 +52,14 @@ def task_weights(mean_relevance: ArrayLike, temperature: float | None = None) ->
     return np.asarray(raw / math.fsum(raw))
 
 
+def imported_weights(given: Sequence[ArrayLike]) -> Floats:
+    """Weights that were given, scaled to sum 1; float64[M]. A task without one takes the mean; all zero: equal weights."""
+    known = [np.asarray(values, dtype=np.float64).ravel() for values in given]
+    weight = fill_unscored(np.array([values[0] if len(values) else math.nan for values in known], dtype=np.float64))
+    total = math.fsum(weight)
+    return np.asarray(weight / total) if total > 0 else np.full(len(weight), 1 / max(1, len(weight)))
+
+
 def default_temperature(tasks: int) -> float:
     """The paper's tau = 1 / sqrt(M)."""
     return 1 / math.sqrt(tasks)

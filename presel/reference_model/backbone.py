@@ -91,16 +91,38 @@ def load_backbone(config: ReferenceModelConfig) -> ReferenceModel:
     Raises ModelError when they cannot be found, fetched or read.
     """
     import torch
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
     device = choose_device(config.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    place = resolve(config.model)
+    processor = load_processor(config)
+    with _loading(config):
+        model = AutoModelForImageTextToText.from_pretrained(resolve(config.model), dtype=dtype)
+    return ReferenceModel(model.to(device).eval(), processor, device, dtype)
+
+
+def load_processor(config: ReferenceModelConfig) -> Any:
+    """The processor alone, which is all that a served model needs here. Raises ModelError as `load_backbone` does."""
+    from transformers import AutoProcessor
+
+    with _loading(config):
+        place = resolve(config.model)
+        _ask_for(place)
+        processor = AutoProcessor.from_pretrained(place)
+    if not getattr(processor, "tokenizer", None) or not processor.tokenizer.is_fast:
+        raise ModelError(
+            "the model has no fast tokenizer, which tells where a response's tokens are",
+            where=config.model,
+            fix="use a checkpoint that holds a tokenizer.json",
+        )
+    return processor
+
+
+@contextmanager
+def _loading(config: ReferenceModelConfig) -> Iterator[None]:
     try:
         with _without_progress_bars():
-            _ask_for(place)
-            processor = AutoProcessor.from_pretrained(place)
-            model = AutoModelForImageTextToText.from_pretrained(place, dtype=dtype)
+            yield
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise ModelError(
             "the reference model cannot be loaded",
@@ -109,13 +131,6 @@ def load_backbone(config: ReferenceModelConfig) -> ReferenceModel:
             got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}",
             fix="copy the checkpoint to a folder and name that, set HF_TOKEN for a gated one, or use model: builtin",
         ) from error
-    if not getattr(processor, "tokenizer", None) or not processor.tokenizer.is_fast:
-        raise ModelError(
-            "the model has no fast tokenizer, which tells where a response's tokens are",
-            where=config.model,
-            fix="use a checkpoint that holds a tokenizer.json",
-        )
-    return ReferenceModel(model.to(device).eval(), processor, device, dtype)
 
 
 def resolve(name: str) -> str:

@@ -4,7 +4,8 @@ Templates differ (roles, separators, system messages, trimming), so nothing here
 number of turns with a slot where each text goes; a conversation is that skeleton with the slots filled. Two things follow
 for free: a response's characters are known exactly, and the question-free prompt is the *same skeleton* with empty question
 slots, so that both losses are taken over the same response tokens at every turn. (The released scripts join a
-conversation's replies into one for the question-free pass, which scores other tokens than the first pass did.)
+conversation's replies into one for the question-free pass, which scores other tokens than the first pass did. To compare
+with them there is `turns: joined`.)
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from presel.errors import ModelError
 
 # Private-use characters: no template, tokenizer or annotator writes them.
 _SLOT = re.compile("\ue000([qr]\\d+)\ue001")
+TurnRule = Literal["masked", "joined"]
 
 
 class Turn(NamedTuple):
@@ -48,21 +50,39 @@ class ChatFormat:
         self._processor = processor
         self._skeletons: dict[int, list[str]] = {}
 
-    def render(self, turns: Sequence[Turn], *, with_questions: bool = True) -> Rendered:
-        """The conversation about one image. Without questions, every question is empty and nothing else changes."""
+    def render(self, turns: Sequence[Turn]) -> Rendered:
+        """The conversation about one image. An empty question changes nothing beside itself."""
         pieces, responses, position = [], [], 0
         skeleton = self._skeleton(len(turns))
         for at, piece in enumerate(skeleton):
             if at % 2 == 0:  # the template's own text
                 pieces.append(piece)
             elif piece[0] == "q":
-                pieces.append(turns[int(piece[1:])].question if with_questions else "")
+                pieces.append(turns[int(piece[1:])].question)
             else:
                 pieces.append(turns[int(piece[1:])].response)
                 mark = self._end_mark(skeleton[at + 1])
                 responses.append((position, position + len(pieces[-1]) + len(mark)))
             position += len(pieces[-1])
         return Rendered("".join(pieces), tuple(responses))
+
+    def tokens(self, rendered: Rendered) -> tuple[list[int], list[int]]:
+        """Tokens with the image placeholder as it stands in the template, and the positions of those of the responses."""
+        special = not self.starts_with_bos(rendered.text)
+        out = self._processor.tokenizer(rendered.text, add_special_tokens=special, return_offsets_mapping=True)
+        inside = [
+            at
+            for at, (start, end) in enumerate(out["offset_mapping"])
+            if end > start and any(start < stop and end > begin for begin, stop in rendered.responses)
+        ]
+        return list(out["input_ids"]), inside
+
+    def unusable(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
+        """Reason and detail when there is nothing to predict, or nothing that could be told from structure."""
+        if not turns or not all(turn.response.strip() for turn in turns):
+            return "empty_response", ""
+        mark = self.control_token(turns)
+        return None if mark is None else ("control_token", mark)
 
     def control_token(self, turns: Sequence[Turn]) -> str | None:
         """A special token that somebody wrote into a question or a response: it would be read as structure, not as text."""
@@ -100,6 +120,13 @@ class ChatFormat:
         tokenizer = self._processor.tokenizer
         added = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
         return sorted({*tokenizer.all_special_tokens, *added}, key=len, reverse=True)
+
+
+def question_free(turns: Sequence[Turn], rule: TurnRule) -> list[Turn]:
+    """The turns of the second loss. joined: one turn whose response is all of them with a space between, as released."""
+    if rule == "joined":
+        return [Turn("", " ".join(turn.response for turn in turns))]
+    return [Turn("", turn.response) for turn in turns]
 
 
 def _slotted(turns: int) -> list[dict[str, Any]]:

@@ -42,11 +42,13 @@ def fit(
     checkpoint: Checkpoint,
     on_step: Callable[[int, int, float], None],
     every: float = math.inf,
+    *,
+    keep_last: bool = False,
 ) -> Fitted:
     """Fit the adapter attached to `model` (lora.attach) in place, going on from `checkpoint` when there is one.
 
-    `on_step(done, total, loss)` is called after every step; `every`: seconds between checkpoints. On a CPU the result is a
-    function of model, samples, config and seed.
+    `on_step(done, total, loss)` is called after every step; `every`: seconds between checkpoints; `keep_last`: save the last
+    state, too, for work that goes on after it. On a CPU the result is a function of model, samples, config and seed.
     """
     steps = schedule(samples, config, seed)
     trainer = Trainer(model, config)
@@ -58,6 +60,8 @@ def fit(
         if time.monotonic() - saved >= every and state.step < len(steps):
             checkpoint.save(model, trainer.optimizer, state)
             saved = time.monotonic()
+    if keep_last:
+        checkpoint.save(model, trainer.optimizer, state)
     model.model.eval()
     return Fitted(state.history, state.unusable, state.step)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from presel.reference_model.conversation import ChatFormat, Turn
+from presel.reference_model.conversation import ChatFormat, Turn, TurnRule, question_free
 
 if TYPE_CHECKING:
     import torch
@@ -54,42 +54,28 @@ class Prepared:
 class Preparer:
     """From an image and its turns to tensors, for one processor."""
 
-    def __init__(self, processor: Any, max_length: int) -> None:
-        self._processor, self._max_length = processor, max_length
+    def __init__(self, processor: Any, max_length: int, turns: TurnRule = "masked") -> None:
+        self._processor, self._max_length, self._turns = processor, max_length, turns
         self._format = ChatFormat(processor)
 
     def __call__(self, id: str, image: Image.Image, turns: Sequence[Turn]) -> Prepared | Unusable:
         """`image` is RGB. Unusable when a response would be cut at `max_length` tokens or has nothing to predict."""
-        if not turns or not all(turn.response.strip() for turn in turns):
-            return Unusable("empty_response")
-        if (mark := self._format.control_token(turns)) is not None:
-            return Unusable("control_token", mark)
-        asked, bare = self._format.render(turns), self._format.render(turns, with_questions=False)
+        if (wrong := self._format.unusable(turns)) is not None:
+            return Unusable(*wrong)
+        asked, bare = self._format.render(turns), self._format.render(question_free(turns, self._turns))
         whole = self._processed(asked.text, image)
         if (length := whole["input_ids"].shape[1]) > self._max_length:
             return Unusable("too_long", f"{length} tokens, the limit is {self._max_length}")
-        first, second = (self._tokenized(text.text, text.responses) for text in (asked, bare))
-        return _assemble(id, whole, first, second)
+        first, second = self._format.tokens(asked), self._format.tokens(bare)
+        return _assemble(id, whole, first, second, same=self._turns == "masked")
 
     def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
         special = not self._format.starts_with_bos(text)
         out = self._processor(text=[text], images=[image], add_special_tokens=special, return_tensors="pt")
         return {name: value for name, value in out.items() if name != "attention_mask"}
 
-    def _tokenized(self, text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-        """Tokens with the image placeholder as it stands in the template, and the positions that overlap a span."""
-        special = not self._format.starts_with_bos(text)
-        out = self._processor.tokenizer(text, add_special_tokens=special, return_offsets_mapping=True)
-        offsets = out["offset_mapping"]
-        inside = [
-            at
-            for at, (start, end) in enumerate(offsets)
-            if any(start < stop and end > begin for begin, stop in spans) and end > start
-        ]
-        return list(out["input_ids"]), inside
 
-
-class _Expansion(NamedTuple):
+class Expansion(NamedTuple):
     """What the processor put in place of the image placeholder: tokens [start, stop) became `tokens`."""
 
     start: int
@@ -108,24 +94,31 @@ class _Expansion(NamedTuple):
         return self.start + len(self.tokens)
 
 
-def _expansion(short: list[int], long: list[int]) -> _Expansion:
+def expansion_of(short: list[int], long: list[int]) -> Expansion:
+    """What `long` has in one place that `short` has not."""
     start = _common(short, long)
     tail = _common(short[start:][::-1], long[start:][::-1])
-    return _Expansion(start, len(short) - tail, long[start : len(long) - tail])
+    return Expansion(start, len(short) - tail, long[start : len(long) - tail])
 
 
 def _assemble(
-    id: str, whole: dict[str, Any], first: tuple[list[int], list[int]], second: tuple[list[int], list[int]]
+    id: str,
+    whole: dict[str, Any],
+    first: tuple[list[int], list[int]],
+    second: tuple[list[int], list[int]],
+    *,
+    same: bool,
 ) -> Prepared | Unusable:
+    """From what the processor made of the first text, and both as the tokenizer reads them. `same`: the responses must be."""
     ids: list[int] = whole.pop("input_ids")[0].tolist()
-    expansion = _expansion(first[0], ids)
+    expansion = expansion_of(first[0], ids)
     if expansion.tokens and first[0][: expansion.stop] != second[0][: expansion.stop]:
         return Unusable("tokens_differ", "the image placeholder does not come before the question")
     other = expansion.apply(second[0]) if expansion.tokens else second[0]
     response, other_response = (
         expansion.shift(found) if expansion.tokens else found for found in (first[1], second[1])
     )
-    if [ids[at] for at in response] != [other[at] for at in other_response]:
+    if same and [ids[at] for at in response] != [other[at] for at in other_response]:
         return Unusable("tokens_differ", "the response is tokenised otherwise without its question")
     names = [name for name, value in whole.items() if tuple(value.shape) == (1, len(ids))]
     aligned = {name: whole.pop(name)[0].tolist() for name in names}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from presel.config import ImageConfig, SourceConfig
 from presel.images import Reason, Rejected, decode
@@ -19,6 +19,10 @@ from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from presel.sources import open_source
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+T = TypeVar("T")
 AHEAD = 32  # samples
 
 
@@ -37,35 +41,43 @@ class Sample(NamedTuple):
         return cls(row["sample_id"], row["task"], row["key"], row["content"], turns)
 
 
-class SampleReader:
-    """Reads and prepares samples; safe to call from several threads."""
+class ImageReader:
+    """Reads a sample's picture as RGB; safe to call from several threads."""
 
-    def __init__(self, source: SourceConfig, limits: ImageConfig, preparer: Preparer) -> None:
-        self._source, self._limits, self._prepare = open_source(source), limits, preparer
+    def __init__(self, source: SourceConfig, limits: ImageConfig) -> None:
+        self._source, self._limits = open_source(source), limits
 
-    def __call__(self, sample: Sample) -> Prepared | Unusable:
-        """Unusable when the image cannot be read, is no longer the one that was instructed, or does not fit the model."""
+    def __call__(self, sample: Sample) -> Image.Image | Unusable:
+        """Unusable when the image cannot be read or is no longer the one that was instructed."""
         data = self._source.read(sample.key)
         if isinstance(data, Rejected):
             return Unusable(data.reason.value, data.detail)
         if digest(data) != sample.content:
             return Unusable(Reason.CHANGED.value, "the image is no longer the one that was instructed")
         image = decode(data, self._limits, sample.key)
-        if isinstance(image, Rejected):
-            return Unusable(image.reason.value, image.detail)
-        return self._prepare(sample.id, image, sample.turns)
+        return Unusable(image.reason.value, image.detail) if isinstance(image, Rejected) else image
 
 
-def ahead(
-    read: Callable[[Sample], Prepared | Unusable], samples: Iterable[Sample], *, threads: int = 4
-) -> Iterator[tuple[Sample, Prepared | Unusable]]:
-    """Every sample with what became of it, in order, up to `AHEAD` of them prepared before they are asked for."""
-    waiting: deque[tuple[Sample, Future[Prepared | Unusable]]] = deque()
+class SampleReader:
+    """Reads and prepares samples; safe to call from several threads."""
+
+    def __init__(self, source: SourceConfig, limits: ImageConfig, preparer: Preparer) -> None:
+        self._image, self._prepare = ImageReader(source, limits), preparer
+
+    def __call__(self, sample: Sample) -> Prepared | Unusable:
+        """Unusable when its image is (ImageReader), or when it does not fit the model."""
+        image = self._image(sample)
+        return image if isinstance(image, Unusable) else self._prepare(sample.id, image, sample.turns)
+
+
+def ahead(work: Callable[[Sample], T], samples: Iterable[Sample], *, threads: int = 4) -> Iterator[tuple[Sample, T]]:
+    """Every sample with what became of it, in order, up to `AHEAD` of them worked on before they are asked for."""
+    waiting: deque[tuple[Sample, Future[T]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
     try:
         for sample in samples:
-            waiting.append((sample, pool.submit(read, sample)))
-            if len(waiting) >= AHEAD:
+            waiting.append((sample, pool.submit(work, sample)))
+            if len(waiting) >= max(AHEAD, 2 * threads):
                 first, future = waiting.popleft()
                 yield first, future.result()
         while waiting:

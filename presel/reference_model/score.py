@@ -31,7 +31,8 @@ class Losses(NamedTuple):
     """Mean negative log-likelihood in nats per response token."""
 
     id: str
-    tokens: int
+    tokens: int | None
+    """Of the response as the first loss has it; None where losses were imported without."""
     with_question: float
     without_question: float
 

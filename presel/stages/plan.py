@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 
-@stage("plan", version=2)
+@stage("plan", version=3)
 def plan_budget(
     out: Output,
     samples: TableRef,
@@ -45,7 +46,8 @@ def plan_budget(
 ) -> None:
     """Weight, quota and price of every task. `reference` are the reference instructions; the lists are in task order."""
     counts: dict[str, dict[str, int]] = json.loads(table_store.file(samples, "tasks.json"))
-    weighed = weigh([_scores(ref) for ref in relevance], [ref.rows for ref in samples.split()], weighting, seed)
+    scores, given = [_values(ref, "irs") for ref in relevance], [_values(ref, "weight") for ref in relevance]
+    weighed = weigh(scores, [ref.rows for ref in samples.split()], weighting, seed, given=given)
     kept = [kept_of(ref) for ref in rankings]
     held = [answered.num_rows for answered in kept]
     left = budget_size(samples.rows, config.share) - sum(ref.rows for ref in reference) - sum(held)
@@ -88,21 +90,27 @@ class Weighed:
         return {"scored": int(self.scored[task]), **known, "weight": float(self.weight[task])}
 
 
-def weigh(scores: list[Floats], sizes: list[int], config: WeightsConfig, seed: int) -> Weighed:
-    """Task weights from the IRS of every task's reference samples. A task without one takes the others' mean, and says so."""
+def weigh(
+    scores: list[Floats], sizes: list[int], config: WeightsConfig, seed: int, *, given: Sequence[Floats] = ()
+) -> Weighed:
+    """Task weights from the IRS of every task's reference samples. A task without one takes the others' mean, and says so.
+
+    `given`: weights that were imported, one number or none for each task; if there is any, no IRS is asked.
+    """
     scored = np.array([int(np.isfinite(values).sum()) for values in scores], dtype=np.int64)
     irs = weights.mean_relevance(scores, estimator=config.estimator, shrink=config.shrinkage)
     low, high = weights.bootstrap_intervals(
         scores, seed=seed, level=0.95, temperature=config.temperature, estimator=config.estimator
     )
-    weight = weights.adjusted_weights(
-        weights.task_weights(irs, config.temperature), sizes=sizes, size_prior=config.size_prior, floor=config.floor
+    imported = any(len(values) for values in given)
+    raw = weights.imported_weights(given) if imported else weights.task_weights(irs, config.temperature)
+    weight = weights.adjusted_weights(raw, sizes=sizes, size_prior=config.size_prior, floor=config.floor)
+    known = np.array([len(values) for values in given]) if imported else scored
+    if not known.all():
+        log.warning("%d of %d tasks have no score or weight: they weigh as the mean", (known == 0).sum(), len(known))
+    verdict = (
+        "The weights were imported." if imported else reference_verdict(scores, temperature=config.temperature).text
     )
-    verdict = reference_verdict(scores, temperature=config.temperature).text
-    if not scored.all():
-        log.warning(
-            "%d of %d tasks have no scored reference sample: they weigh as the mean", (scored == 0).sum(), len(scored)
-        )
     return Weighed(scored, irs, low, high, weight, verdict)
 
 
@@ -155,8 +163,9 @@ def _unpaid(kept: pa.Table) -> int:
     return sum(not answered for answered in kept["answered"].to_pylist())
 
 
-def _scores(relevance: TableRef) -> Floats:
-    return np.asarray(table_store.read(relevance, ["irs"])["irs"].to_numpy(), dtype=np.float64)
+def _values(relevance: TableRef, column: str) -> Floats:
+    """What a RELEVANCE table holds in that column, without what is missing."""
+    return np.asarray(table_store.read(relevance, [column])[column].drop_null().to_numpy(), dtype=np.float64)
 
 
 def _costs(reference: TableRef) -> list[float]:

@@ -1,7 +1,12 @@
-"""Two losses and the Instruction Relevance Score of every reference sample of a task (METHOD, step 3)."""
+"""Two losses and the Instruction Relevance Score of every reference sample of a task (METHOD, step 3).
+
+Where the losses come from is the configuration's to say (a model here, a model behind a server, a table); what becomes of
+them is the same for all three, and so is the table that the plan reads.
+"""
 
 from __future__ import annotations
 
+import io
 import math
 import threading
 import time
@@ -10,11 +15,27 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import report
-from presel.reference_model import Losses, Prepared, Preparer, ReferenceModel, Unusable, load, lora, score
-from presel.reference_model.reading import Sample, SampleReader, ahead
+from presel.reference_model import (
+    Losses,
+    Prepared,
+    Preparer,
+    ReferenceModel,
+    Unusable,
+    folds,
+    imports,
+    load,
+    lora,
+    score,
+)
+from presel.reference_model.backbone import load_processor
+from presel.reference_model.conversation import ChatFormat
+from presel.reference_model.reading import ImageReader, Sample, SampleReader, ahead
+from presel.reference_model.served import ServedModel
 from presel.stage import stage
 from presel.table_store import Output
 from presel.tables import RELEVANCE, TableRef, rows_of
@@ -24,8 +45,10 @@ _turn = threading.Lock()
 _DIGITS = 6  # float rounding differs between batch sizes from the seventh on
 _CHUNK = 8  # batches that are prepared together, so that samples of equal length can meet
 
+Scored = Iterator[tuple[Sample, Losses | Unusable]]
 
-@stage("score", version=1)
+
+@stage("score", version=2)
 def score_relevance(
     out: Output,
     instructions: TableRef,
@@ -34,18 +57,20 @@ def score_relevance(
     images: ImageConfig,
     config: ReferenceModelConfig,
 ) -> None:
-    """One row a scored sample, by sample id; a sample that cannot be scored is a reject with its reason."""
+    """One row a scored sample, by sample id; a sample that cannot be scored is a reject with its reason.
+
+    Where an IRS or a weight of tasks was imported: the task's one row. Raises EndpointRefused when a server cannot say what
+    scoring needs, EndpointUnavailable when it does not answer.
+    """
     samples = sorted(map(Sample.of, rows_of(table_store.read(instructions))), key=lambda sample: sample.id)
-    rows: list[dict[str, Any]] = []
     started = time.monotonic()
-    with _turn:
-        if samples:
-            loaded = _loaded(config, model)
-            read = SampleReader(source, images, Preparer(loaded.processor, config.max_length))
-            by_id = {sample.id: sample for sample in samples}
-            for done, losses in enumerate(_losses(out, loaded, samples, read, config.batch_size), start=1):
-                _note(out, rows, by_id[losses.id], losses, config.loss_floor)
-                report("score", instructions.label, done, len(samples), "samples")
+    rows = _task_row(model, instructions.label) if config.precomputed is not None else None
+    if rows is None:
+        rows = []
+        scored = _scored(samples, model, source, images, config)
+        for done, (sample, losses) in enumerate(scored, start=1):
+            _note(out, rows, sample, losses, config.loss_floor)
+            report("score", instructions.label, done, len(samples), "samples")
     out.write_rows(sorted(rows, key=lambda row: row["sample_id"]), RELEVANCE, instructions.label)
     out.note(samples=len(rows), seconds=round(time.monotonic() - started, 3))
 
@@ -60,35 +85,102 @@ def relevance(with_question: float, without_question: float, floor: float = 0.0)
     return above / below if below > 0 else 1.0
 
 
+def _scored(
+    samples: list[Sample], model: TableRef, source: SourceConfig, images: ImageConfig, config: ReferenceModelConfig
+) -> Scored:
+    if not samples:
+        return iter(())
+    if config.precomputed is not None:
+        return _imported(samples, model)
+    if config.served is not None:
+        return _served(samples, source, images, config)
+    return _local(samples, model, source, images, config)
+
+
+def _local(
+    samples: list[Sample], model: TableRef, source: SourceConfig, images: ImageConfig, config: ReferenceModelConfig
+) -> Scored:
+    with _turn:
+        loaded = _loaded(config, model)
+        read = SampleReader(source, images, Preparer(loaded.processor, config.max_length, config.turns))
+        if config.fit != "cross":
+            yield from _losses(loaded, samples, read, config.batch_size)
+            return
+        for fold in folds.FOLDS:
+            with lora.active(loaded, folds.unseen_by(fold)):
+                yield from _losses(loaded, folds.to_score(samples, fold), read, config.batch_size)
+
+
 @lru_cache(maxsize=1)
 def _loaded(config: ReferenceModelConfig, model: TableRef) -> ReferenceModel:
-    """Loaded once for all tasks of a run. A model without a loss curve was not fitted and has no adapter."""
-    files = {name: table_store.file(model, name) for name in (lora.WEIGHTS, lora.SETTINGS)} if model.rows else None
-    return load(config, files)
+    """Loaded once for all tasks of a run. An adapter without a loss curve was not fitted and is not there."""
+    if config.fit != "cross":
+        return load(config, _adapter(model) if model.rows else None)
+    loaded = load(config)
+    fitted = [part.label for part in model.parts if part.rows and part.label != "all"]
+    lora.apply_several(loaded, {name: _adapter(model, f"{name}/") for name in fitted})
+    return loaded
 
 
-def _losses(
-    out: Output, model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int
-) -> Iterator[Losses]:
+def _adapter(model: TableRef, folder: str = "") -> dict[str, bytes]:
+    return {name: table_store.file(model, f"{folder}{name}") for name in (lora.WEIGHTS, lora.SETTINGS)}
+
+
+def _losses(model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int) -> Scored:
     """Losses as they come, a few batches' worth of samples in memory at a time, short conversations first."""
     stream = ahead(read, sorted(samples, key=_length))
+    by_id = {sample.id: sample for sample in samples}
     while chunk := list(islice(stream, _CHUNK * batch_size)):
         ready: list[Prepared] = []
         for sample, prepared in chunk:
             if isinstance(prepared, Unusable):
-                out.reject(
-                    task=sample.task, key=sample.key, id=sample.id, reason=prepared.reason, detail=prepared.detail
-                )
+                yield sample, prepared
             else:
                 ready.append(prepared)
-        yield from score(model, ready, batch_size)
+        for losses in score(model, ready, batch_size):
+            yield by_id[losses.id], losses
 
 
 def _length(sample: Sample) -> tuple[int, str]:
     return sum(len(turn.question) + len(turn.response) for turn in sample.turns), sample.id
 
 
-def _note(out: Output, rows: list[dict[str, Any]], sample: Sample, losses: Losses, floor: float) -> None:
+def _served(samples: list[Sample], source: SourceConfig, images: ImageConfig, config: ReferenceModelConfig) -> Scored:
+    assert config.served is not None
+    chat = ChatFormat(load_processor(config))
+    with ServedModel(config.served, chat, config.max_length, config.turns) as model:
+        yield from model.score(samples, ImageReader(source, images))
+
+
+def _imported(samples: list[Sample], model: TableRef) -> Scored:
+    found = imports.ImportedLosses(_import(model))
+    for sample in samples:
+        row = found.of(sample.id, sample.task, sample.key)
+        if row is None:
+            yield sample, Unusable("not_imported", "the imported table has no row for it")
+        else:
+            first, second = (row[name] if imports.finite(row[name]) else math.nan for name in imports.LOSSES)
+            yield sample, Losses(sample.id, row.get("response_tokens"), first, second)
+
+
+def _task_row(model: TableRef, task: str) -> list[dict[str, Any]] | None:
+    """The row of a task whose IRS or weight was imported, if the table has it; None where losses were imported."""
+    table = _import(model)
+    kind = imports.kind_of(table)
+    if kind == "losses":
+        return None
+    found = (imports.value_of(row, kind) for row in rows_of(table) if row["task"] == task)
+    return [{"sample_id": "", "task": task, "key": "", kind: value} for value in found if value is not None]
+
+
+def _import(model: TableRef) -> Any:
+    return pq.read_table(io.BytesIO(table_store.file(model, imports.FILE)))
+
+
+def _note(out: Output, rows: list[dict[str, Any]], sample: Sample, losses: Losses | Unusable, floor: float) -> None:
+    if isinstance(losses, Unusable):
+        out.reject(task=sample.task, key=sample.key, id=sample.id, reason=losses.reason, detail=losses.detail)
+        return
     first, second = round(losses.with_question, _DIGITS), round(losses.without_question, _DIGITS)
     if not (math.isfinite(first) and math.isfinite(second)):
         detail = f"with question {first}, without {second}"

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from presel.errors import ModelError
-from presel.reference_model.conversation import ChatFormat, Turn
+from presel.reference_model.conversation import ChatFormat, Turn, question_free
 
 TURNS = (Turn("What colour is it?", "It is red."), Turn("How many are there?", "There are two."))
 CHATML = (
@@ -39,7 +39,7 @@ def test_every_response_is_found_where_it_stands(chat):
 
 
 def test_a_conversation_without_questions_differs_by_the_questions_alone(chat):
-    asked, bare = chat.render(TURNS), chat.render(TURNS, with_questions=False)
+    asked, bare = chat.render(TURNS), chat.render(question_free(TURNS, "masked"))
     assert asked.text.replace(TURNS[0].question, "").replace(TURNS[1].question, "") == bare.text
     texts = [[r.text[start:end] for start, end in r.responses] for r in (asked, bare)]
     assert texts[0] == texts[1]

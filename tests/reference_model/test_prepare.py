@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from presel.reference_model.conversation import ChatFormat, Turn
+from presel.reference_model.conversation import ChatFormat, Turn, question_free
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from tests.reference_model.drawn import ALL, prepared, samples
 
@@ -25,7 +25,7 @@ def test_both_sequences_hold_the_same_response_tokens(prepare, builtin):
 
 
 def test_the_spliced_question_free_tokens_are_the_processors_own(prepare, builtin):
-    bare = ChatFormat(builtin.processor).render(TURNS, with_questions=False).text
+    bare = ChatFormat(builtin.processor).render(question_free(TURNS, "masked")).text
     own = builtin.processor(text=[bare], images=[PICTURE], add_special_tokens=False, return_tensors="pt")
     assert prepare("a", PICTURE, TURNS).without_question.ids == own["input_ids"][0].tolist()
 

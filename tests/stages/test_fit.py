@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -12,13 +13,17 @@ from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import listening
 from presel.reference_model import load, lora
+from presel.reference_model.folds import fold_of
+from presel.stages import fit as fitting
 from presel.stages.fit import fit_reference_model
 from presel.storage import open_store
-from presel.tables import FIT, rows_of
+from presel.table_store import Output
+from presel.tables import FIT, INSTRUCTIONS, rows_of
 from tests.reference_model.drawn import instructions, samples
 
 LORA = LoraConfig(rank=4, alpha=8, learning_rate=2e-3, batch=4)
 CONFIG = ReferenceModelConfig(model="builtin", max_length=512, device="cpu", lora=LORA)
+CROSS = CONFIG.model_copy(update={"fit": "cross", "lora": LORA.model_copy(update={"batch": 2})})
 
 
 def made(folder: Path):
@@ -78,6 +83,56 @@ def test_what_cannot_be_fitted_is_a_reject_and_the_rest_is_fitted(tmp_path):
     found = {row["id"]: row["reason"] for row in rows_of(table_store.rejects(ref))}
     assert found == {rows[0]["sample_id"]: "unreadable", rows[1]["sample_id"]: "changed"}
     assert table_store.facts(ref)["samples"] == 6
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    refs, source = made(tmp_path_factory.mktemp("cross"))
+    return fit_reference_model(refs, source, ImageConfig(), CROSS, 0), refs
+
+
+def test_cross_fitting_makes_two_adapters_each_from_the_samples_of_the_other_fold(crossed):
+    ref, refs = crossed
+    ids = [row["sample_id"] for one in refs for row in rows_of(table_store.read(one))]
+    assert [part.label for part in ref.parts] == ["without-fold-0", "without-fold-1"]
+    seen = [sum(fold_of(name) != fold for name in ids) for fold in (0, 1)]
+    assert [part.rows for part in ref.parts] == [math.ceil(count / CROSS.lora.batch) for count in seen]
+    assert table_store.read(ref)["step"].to_pylist() == list(range(1, ref.rows + 1))
+    adapters = [table_store.file(ref, f"without-fold-{fold}/{lora.WEIGHTS}") for fold in (0, 1)]
+    assert adapters[0] != adapters[1]
+    assert table_store.facts(ref)["samples"] == len(ids)
+
+
+def test_an_adapter_that_would_see_nothing_is_left_out(tmp_path):
+    refs, source = made(tmp_path)
+    rows = [row for row in rows_of(table_store.read(refs[0])) if fold_of(row["sample_id"]) == 0]
+    out = Output(str(tmp_path / "store"), "instruct", "one-fold")
+    out.write_rows(rows, INSTRUCTIONS, "colour")
+    ref = fit_reference_model([out.commit({})], source, ImageConfig(), CROSS, 0)
+    assert [part.label for part in ref.parts] == ["without-fold-1"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_cross_fit_does_not_fit_its_first_adapter_again(crossed, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    refs, source = made(tmp_path)
+    heard = []
+
+    def interrupt(said):
+        if (said.label, said.done) == ("without-fold-1", 2):
+            raise Interrupted
+
+    with pytest.raises(Interrupted), listening(interrupt):
+        fit_reference_model(refs, source, ImageConfig(), CROSS, 0)
+    with listening(heard.append):
+        ref = fit_reference_model(refs, source, ImageConfig(), CROSS, 0)
+    assert {said.label for said in heard} == {"without-fold-1"}
+    assert heard[0].done == 2
+    assert ref.digest == crossed[0].digest
+    assert not [entry for entry in open_store(ref.store).list(ref.folder) if "checkpoint" in entry.path]
 
 
 KILLED = """

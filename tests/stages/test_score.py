@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +17,7 @@ from presel.keys import digest, sample_id
 from presel.progress import listening
 from presel.reference_model import Turn, load, lora, plain_losses
 from presel.reference_model import backbone as loading
+from presel.reference_model.folds import fold_of, unseen_by
 from presel.stages.fit import fit_reference_model
 from presel.stages.score import _loaded, relevance, score_relevance
 from presel.table_store import Output
@@ -138,3 +144,80 @@ def test_relevance_is_the_ratio_of_the_losses_and_one_where_both_are_certain():
     assert relevance(0.004, 0.001) == 4.0
     assert relevance(0.004, 0.001, floor=0.05) == 1.0
     assert relevance(0.004, 0.5, floor=0.05) == 0.1
+
+
+def test_a_cross_fitted_sample_is_scored_by_the_adapter_that_has_not_seen_it(run):
+    config = CONFIG.model_copy(update={"fit": "cross"})
+    fitted = fit_reference_model(run.instructions, run.source, IMAGES, config, 0)
+    models = []
+    for fold in (0, 1):
+        folder = unseen_by(fold)
+        models.append(
+            load(CONFIG, {n: table_store.file(fitted, f"{folder}/{n}") for n in (lora.WEIGHTS, lora.SETTINGS)})
+        )
+    ready = {sample.id: sample for sample in prepared(run.pool, run.samples, models[0].processor)}
+    apart = []
+    for ref in run.instructions:
+        scored = score_relevance(ref, fitted, run.source, IMAGES, config)
+        assert scored.rows == 3
+        for row in rows_of(table_store.read(scored)):
+            unseen, other = fold_of(row["sample_id"]), 1 - fold_of(row["sample_id"])
+            found = (row["loss_with_question"], row["loss_without_question"])
+            assert found == pytest.approx(plain_losses(models[unseen], ready[row["sample_id"]]), abs=1e-4)
+            apart.append(abs(found[0] - plain_losses(models[other], ready[row["sample_id"]])[0]))
+    assert max(apart) > 1e-3  # the other adapter would have said something else
+
+
+def test_a_fold_without_an_adapter_is_scored_by_the_base(run):
+    config = CONFIG.model_copy(update={"fit": "cross"})
+    alone = [sample for sample in run.samples if fold_of(sample.id) == 0][:1]
+    refs = instructions(run.folder / "store", alone)
+    fitted = fit_reference_model(refs, run.source, IMAGES, config, 0)
+    row = rows_of(table_store.read(score_relevance(refs[0], fitted, run.source, IMAGES, config)))[0]
+    base = load(CONFIG)
+    expected = plain_losses(base, prepared(run.pool, alone, base.processor)[0])
+    assert (row["loss_with_question"], row["loss_without_question"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_joined_turns_score_the_replies_as_one_as_the_released_scripts_do(run):
+    joined = rows_of(table_store.read(run.score(run.instructions[2], CONFIG.model_copy(update={"turns": "joined"}))))
+    masked = rows_of(table_store.read(run.score(run.instructions[2])))
+    model = load(CONFIG, {name: table_store.file(run.model, name) for name in (lora.WEIGHTS, lora.SETTINGS)})
+    for one, other in zip(joined, masked, strict=True):
+        assert one["loss_with_question"] == other["loss_with_question"]
+        sample = next(sample for sample in run.samples if sample.id == one["sample_id"])
+        as_one = sample._replace(turns=(Turn("", " ".join(turn.response for turn in sample.turns)),))
+        expected = plain_losses(model, prepared(run.pool, [as_one], model.processor)[0])[1]
+        assert one["loss_without_question"] == pytest.approx(expected, abs=1e-4)
+    assert any(
+        abs(a["loss_without_question"] - b["loss_without_question"]) > 1e-2 for a, b in zip(joined, masked, strict=True)
+    )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from presel.progress import listening
+from tests.stages.test_score import Run
+
+def kill_in_the_second_task(said):
+    if (said.stage, said.label, said.done) == ("score", "ocr", 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run = Run(Path(sys.argv[1]))
+with listening(kill_in_the_second_task):
+    for ref in run.instructions:
+        run.score(ref)
+"""
+
+
+def test_a_killed_score_does_only_the_task_again_that_it_was_killed_in(run, tmp_path):
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    heard, again = [], Run(tmp_path)
+    with listening(heard.append):
+        refs = [again.score(ref) for ref in again.instructions]
+    assert {(said.stage, said.label) for said in heard} == {("score", "ocr"), ("score", "scene")}
+    assert [ref.digest for ref in refs] == [run.score(ref).digest for ref in run.instructions]
