@@ -1,5 +1,6 @@
 """Image bytes to usable pixels, or one reason why not."""
 
+from presel.images.attempts import attempt
 from presel.images.decoding import Picture, decode, open_picture
 from presel.images.formats import not_an_image_by_name
 from presel.images.guard import open_guarded
@@ -10,6 +11,7 @@ __all__ = [
     "Picture",
     "Reason",
     "Rejected",
+    "attempt",
     "decode",
     "for_api",
     "not_an_image_by_name",

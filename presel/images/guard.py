@@ -2,8 +2,10 @@
 
 Pillow hands TIFF, AVIF and JPEG 2000 to large C libraries whose bugs are found by fuzzing every year. A segfault there takes
 the process, and with it a part's work; tried again, it dies at the same file. So these formats are decoded by a child process,
-one for each decoding thread, started when the first such file is met. JPEG, PNG, GIF, WebP and BMP, nearly all of a
-pool, go the short way: their decoders are the most attacked software there is, and a child would add 0.3 ms to each.
+one for each decoding thread, started when the first such file is met. JPEG, PNG, GIF, WebP and BMP, nearly all of a pool, go
+the short way: their decoders are the most attacked software there is, and a child costs the builtin encoder half as much
+processor time again for each. But none is beyond crashing: a part whose last attempt never ended (`attempts.py`) is
+decoded by children altogether, and so is every part with `encoder.isolate: all`.
 
 The child speaks through its standard streams: a line of JSON, then bytes. If it dies or is silent for too long, a fresh one
 gets one more try, since an out-of-memory killer may have picked it; then the image is a reject.
@@ -23,7 +25,7 @@ from PIL import Image
 
 from presel.config import ImageConfig
 from presel.images.decoding import Picture, open_picture
-from presel.images.formats import sniff
+from presel.images.formats import SUPPORTED, sniff
 from presel.images.reasons import Reason, Rejected
 
 FRAGILE = frozenset({"TIFF", "AVIF", "JPEG2000"})
@@ -31,9 +33,12 @@ _CHILD = (sys.executable, "-m", "presel.images.guard")
 _threads = threading.local()
 
 
-def open_guarded(data: bytes, limits: ImageConfig, key: str = "", side: int | None = None) -> Picture | Rejected:
-    """`open_picture`, in a child process for formats whose decoders are not to be trusted with ours."""
-    if sniff(data) not in FRAGILE:
+def open_guarded(
+    data: bytes, limits: ImageConfig, key: str = "", side: int | None = None, *, isolated: bool = False
+) -> Picture | Rejected:
+    """`open_picture`, in a child process for formats whose decoders are not to be trusted with ours; `isolated`: for all."""
+    kind = sniff(data)
+    if kind not in FRAGILE and not (isolated and kind in SUPPORTED):
         return open_picture(data, limits, key, side)
     guard: Guard | None = getattr(_threads, "guard", None)
     if guard is None:

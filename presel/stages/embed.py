@@ -5,7 +5,12 @@ waits for the other two. So readers run ahead of decoders and decoders ahead of 
 and the slowest of the three alone sets the pace. Each is timed apart, so that the facts of a part say which one it was.
 
 Every listed image ends as a row or as a reject. A part is written whole or not at all. Rows stand in key order, whoever
-was ready first.
+was ready first. An image with several tasks is read, decoded and computed once.
+
+A read that failed may work tomorrow, though neither key nor etag of the object will have changed. So the output of a part in
+which reads failed is not the last word: the next run that asks for it makes another, `<key>-1`, `<key>-2` and so on, which
+takes the rows over and reads only what could not be read. If that fails again, its digest is what it was, and nothing
+after it is done again; the price is a request for each such image and three small objects a run.
 """
 
 from __future__ import annotations
@@ -23,12 +28,14 @@ from numpy.typing import NDArray
 from presel import encoders, progress, table_store
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder
-from presel.images import Reason, Rejected, open_guarded
+from presel.errors import NotFound
+from presel.images import Reason, Rejected, attempt, open_guarded
 from presel.keys import digest
 from presel.parallel import cores
 from presel.pipeline import Stopwatch, ahead, shared_pool
 from presel.sources import Source, open_source
-from presel.stage import Stage
+from presel.stage import Stage, store_of
+from presel.storage import open_store
 from presel.table_store import Output
 from presel.tables import TableRef, embeddings, rows_of
 
@@ -36,8 +43,13 @@ P = ParamSpec("P")
 _READERS = 32
 
 
+_PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED})
+"""Reasons that say something about the moment, not about the picture."""
+Row = dict[str, Any]
+
+
 class EmbedStage(Stage[P]):
-    """A stage whose key holds what the encoder *is* in place of how it is named.
+    """A stage whose key holds what the encoder *is* in place of how it is named, and how often reads failed.
 
     The weights' digest and the preprocessing count, not the address of a file: the same model under another path keeps its
     embeddings, and a file that was replaced under the same path loses them.
@@ -46,14 +58,56 @@ class EmbedStage(Stage[P]):
     def key(self, inputs: Mapping[str, Any]) -> str:
         encoder: EncoderConfig = inputs["encoder"]
         what = {"identity": encoders.identity(encoder), "images": encoder.images}
-        return super().key({**inputs, "encoder": what})
+        return _open_key(store_of(inputs), self.name, super().key({**inputs, "encoder": what}))
+
+
+def _open_key(store: str, stage: str, first: str) -> str:
+    """The key of the output that is final, or of the one to make: a part without failed reads has one key for ever.
+
+    A small object says which output was the last, so that older ones may be cleared away.
+    """
+    try:
+        key = _key(first, int(open_store(store).read(f"again/{stage}/{first}")))
+    except NotFound:
+        key = first
+    made = table_store.find(store, stage, key)
+    again = made is not None and made.rejects > 0 and table_store.facts(made)["failed_reads"] > 0
+    return _key(first, _number(key) + 1) if again else key
+
+
+def _key(first: str, number: int) -> str:
+    return f"{first}-{number}" if number else first
+
+
+def _number(key: str) -> int:
+    return int(key.partition("-")[2] or 0)
+
+
+def _former(out: Output) -> TableRef | None:
+    """The output before this one, in which reads failed."""
+    first, number = out.key.partition("-")[0], _number(out.key)
+    return table_store.find(out.store, out.stage, _key(first, number - 1)) if number else None
+
+
+class Image(NamedTuple):
+    """One object of the source, and its catalog rows: one for each of its tasks."""
+
+    rows: list[Row]
+
+    @property
+    def first(self) -> Row:
+        return self.rows[0]
 
 
 class Item(NamedTuple):
     """An image that decoded, on its way to the encoder."""
 
-    row: dict[str, Any]
+    image: Image
+    known: Row
     pixels: NDArray[np.uint8]
+
+
+Refusal = tuple[Image, Rejected]
 
 
 @dataclass(frozen=True)
@@ -63,71 +117,111 @@ class Seconds:
     compute: Stopwatch
 
 
+@dataclass(frozen=True)
+class Work:
+    """What reading and decoding a part need to know."""
+
+    source: Source
+    model: Encoder
+    config: EncoderConfig
+    isolated: bool
+    seconds: Seconds
+
+
 def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: EncoderConfig) -> None:
     """EMBEDDINGS of one part: L2-normalised float16, in key order.
 
-    Facts: seconds of work spent reading, decoding and computing (summed over threads), the threads, and images a second.
+    Facts: seconds of work spent reading, decoding and computing (summed over threads), the threads, images a second, and how
+    many reads failed that may work another time.
     """
     started = time.perf_counter()
     model = encoders.load_encoder(encoder)
-    rows = sorted(rows_of(table_store.read(part)), key=lambda row: str(row["key"]))
     seconds = Seconds(Stopwatch(), Stopwatch(), Stopwatch())
     schema = embeddings(model.dimensions)
+    images = _images(_wanted(out, part))
     tables = [schema.empty_table()]
-    done = 0
-    for batch in _batches(rows, open_source(source), model, encoder, seconds):
-        good = [item for item in batch if isinstance(item, Item)]
-        for row, refused in (item for item in batch if not isinstance(item, Item)):
-            _reject(out, row, refused)
-        tables += _computed(out, good, model, seconds, schema)
-        done += len(batch)
-        rate = f"{done / (time.perf_counter() - started):,.0f} images/s"
-        progress.report("embed", part.label, done, len(rows), "images", rate)
-    out.write(pa.concat_tables(tables).combine_chunks(), schema, part.label)
-    _note(out, len(rows), time.perf_counter() - started, seconds, model)
+    done = failed = 0
+    with attempt(out.store, out.stage, out.key) as died:
+        work = Work(open_source(source), model, encoder, died or encoder.isolate == "all", seconds)
+        for batch in _batches(images, work):
+            refusals = [item for item in batch if not isinstance(item, Item)]
+            for image, refused in refusals:
+                _reject(out, image, refused)
+            tables += _computed(out, [item for item in batch if isinstance(item, Item)], model, seconds, schema)
+            failed += sum(refused.reason in _PASSING for _, refused in refusals)
+            done += len(batch)
+            rate = f"{done / (time.perf_counter() - started):,.0f} images/s"
+            progress.report("embed", part.label, done, len(images), "images", rate)
+    table = pa.concat_tables(tables).combine_chunks()
+    if table.num_rows or _former(out) is None:
+        out.write(table, schema, part.label)
+    _note(out, len(images), time.perf_counter() - started, seconds, model)
+    out.note(failed_reads=failed)
 
 
-embed_part = EmbedStage(_embed_part, "embed", 1)
+embed_part = EmbedStage(_embed_part, "embed", 2)
 """embed_part(part, source, encoder) -> TableRef of EMBEDDINGS."""
 
 
-def _batches(
-    rows: list[dict[str, Any]], source: Source, model: Encoder, config: EncoderConfig, seconds: Seconds
-) -> Iterator[list[Item | tuple[dict[str, Any], Rejected]]]:
+def _wanted(out: Output, part: TableRef) -> list[Row]:
+    """The rows to embed: all of the part, or what an earlier output could not read, whose other rows are taken over."""
+    rows = rows_of(table_store.read(part))
+    former = _former(out)
+    if former is None:
+        return rows
+    first, number = out.key.partition("-")[0], _number(out.key)
+    open_store(out.store).write(f"again/{out.stage}/{first}", str(number).encode())
+    out.adopt(former.parts)
+    again = set()
+    for row in rows_of(table_store.rejects(former)):
+        if row["reason"] in _PASSING:
+            again.add(row["id"])
+        else:
+            out.reject(**{name: row[name] for name in ("task", "key", "id", "reason", "detail")})
+    return [row for row in rows if row["image_id"] in again]
+
+
+def _images(rows: list[Row]) -> list[Image]:
+    """In key order, the rows of one object together."""
+    ordered = sorted(rows, key=lambda row: (str(row["key"]), row["etag"], row["task"]))
+    grouped = itertools.groupby(ordered, key=lambda row: (row["key"], row["etag"]))
+    return [Image(list(same)) for _, same in grouped]
+
+
+def _batches(images: list[Image], work: Work) -> Iterator[list[Item | Refusal]]:
     """Images in key order, `batch_size` at a time; reading and decoding go on while the caller works on a batch."""
+    limits, seconds = work.config.images, work.seconds
+    most = 16 * limits.max_pixels  # no layout takes more bytes a pixel: not worth the memory to find out
 
-    most = 16 * config.images.max_pixels  # no layout takes more bytes a pixel: not worth the memory to find out
-
-    def read(row: dict[str, Any]) -> tuple[dict[str, Any], bytes | Rejected]:
-        if row["size"] > most:
-            return row, Rejected(
-                Reason.TOO_MANY_PIXELS, f"{row['size']:,} bytes, more than {config.images.max_pixels:,} pixels take"
-            )
+    def read(image: Image) -> tuple[Image, bytes | Rejected]:
+        key, etag, size = image.first["key"], image.first["etag"], image.first["size"]
+        if size > most:
+            told = f"{size:,} bytes, more than {limits.max_pixels:,} pixels take"
+            return image, Rejected(Reason.TOO_MANY_PIXELS, told)
         with seconds.read:
-            return row, source.read(row["key"], row["etag"], row["size"])
+            return image, work.source.read(key, etag, size)
 
-    def decode(got: tuple[dict[str, Any], bytes | Rejected]) -> Item | tuple[dict[str, Any], Rejected]:
-        row, data = got
+    def decode(got: tuple[Image, bytes | Rejected]) -> Item | Refusal:
+        image, data = got
         if isinstance(data, Rejected):
-            return row, data
+            return image, data
         with seconds.decode:
-            return _decoded(row, data, model, config)
+            return _decoded(image, data, work)
 
-    size = config.batch_size
-    raw = ahead(read, rows, shared_pool("read", _READERS), window=2 * _READERS)
+    size = work.config.batch_size
+    raw = ahead(read, images, shared_pool("read", _READERS), window=2 * _READERS)
     ready = ahead(decode, raw, shared_pool("decode", cores()), window=2 * size)
     while batch := list(itertools.islice(ready, size)):
         yield batch
 
 
-def _decoded(
-    row: dict[str, Any], data: bytes, model: Encoder, config: EncoderConfig
-) -> Item | tuple[dict[str, Any], Rejected]:
-    picture = open_guarded(data, config.images, row["key"], model.side)
+def _decoded(image: Image, data: bytes, work: Work) -> Item | Refusal:
+    limits, key, side = work.config.images, image.first["key"], work.model.side
+    picture = open_guarded(data, limits, key, side, isolated=work.isolated)
     if isinstance(picture, Rejected):
-        return row, picture
+        return image, picture
     known = {"content": digest(data), "width": picture.width, "height": picture.height, "format": picture.format}
-    return Item(row | known, model.prepare(picture.image))
+    return Item(image, known, work.model.prepare(picture.image))
 
 
 def _computed(out: Output, items: list[Item], model: Encoder, seconds: Seconds, schema: pa.Schema) -> list[pa.Table]:
@@ -137,18 +231,20 @@ def _computed(out: Output, items: list[Item], model: Encoder, seconds: Seconds, 
         vectors = model.encode([item.pixels for item in items])
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
         fine = np.isfinite(lengths) & (lengths > 1e-12)
-        unit = (vectors[fine] / lengths[fine, None]).astype(np.float16)
     for item in (item for item, good in zip(items, fine, strict=True) if not good):
-        _reject(out, item.row, Rejected(Reason.NOT_FINITE, "the encoder's vector is zero, NaN or infinite"))
-    kept = [item.row for item, good in zip(items, fine, strict=True) if good]
+        _reject(out, item.image, Rejected(Reason.NOT_FINITE, "the encoder's vector is zero, NaN or infinite"))
+    kept = [(number, row | items[number].known) for number in np.flatnonzero(fine) for row in items[number].image.rows]
+    which = np.array([number for number, _ in kept], np.intp)
+    unit = (vectors[which] / lengths[which, None]).astype(np.float16)
     names = [name for name in schema.names if name != "vector"]
-    columns = [pa.array([row[name] for row in kept], schema.field(name).type) for name in names]
+    columns = [pa.array([row[name] for _, row in kept], schema.field(name).type) for name in names]
     column = pa.FixedSizeListArray.from_arrays(pa.array(unit.ravel()), model.dimensions)
     return [pa.Table.from_arrays([*columns, column], schema=schema)]
 
 
-def _reject(out: Output, row: dict[str, Any], refused: Rejected) -> None:
-    out.reject(task=row["task"], key=row["key"], id=row["image_id"], reason=refused.reason, detail=refused.detail)
+def _reject(out: Output, image: Image, refused: Rejected) -> None:
+    for row in image.rows:
+        out.reject(task=row["task"], key=row["key"], id=row["image_id"], reason=refused.reason, detail=refused.detail)
 
 
 def _note(out: Output, images: int, wall: float, seconds: Seconds, model: Encoder) -> None:

@@ -37,7 +37,8 @@ def read(identity: Identity, bucket: str, key: str, etag: str | None, where: str
     except (exceptions.NotFoundError, FileNotFoundError) as error:
         raise NotFound("no such object", where=where) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise AccessDenied(_first_line(error), where=where) from error
+        # Not obstore's own words: how many milliseconds it took would make two equal refusals two different rejects.
+        raise AccessDenied("the server denies access", where=where) from error
     except exceptions.BaseError as error:
         raise _unclear(error, where) from error
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from presel.stages.embed import embed_part
 from presel.storage import open_store
 from presel.tables import TableRef, embeddings
 from presel.vectors import unit_vectors
-from tests.image_files import encoded, files
+from tests.image_files import encoded, files, photograph
 from tests.s3_faults import FAULTS, faulty
 from tests.stages.pools import ENCODER, catalogue, keys, picture, put
 from tests.storage_servers import address, s3_server
@@ -164,6 +166,109 @@ with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), 
     whole = embed_part(part, SourceConfig(uri=uri), ENCODER)
     assert whole.rows == 30
     assert whole.digest == embed(uri, str(tmp_path / "elsewhere")).digest
+
+
+CRASHER = """
+import os
+from PIL import ImageFile
+load = ImageFile.ImageFile.load
+def crashing(self):
+    if self.size == (61, 47):
+        os.abort()
+    return load(self)
+ImageFile.ImageFile.load = crashing
+"""
+"""Run by every Python process with its folder in PYTHONPATH: a decoder that takes the process along at one picture's size."""
+EMBEDDING = """
+import sys
+from presel.config import EncoderConfig, SourceConfig
+from presel.stages.embed import embed_part
+from presel.tables import TableRef
+part = TableRef.model_validate_json(open(sys.argv[1]).read())
+ref = embed_part(part, SourceConfig(uri=sys.argv[2]), EncoderConfig(name="builtin", batch_size=8, isolate=sys.argv[3]))
+print(ref.model_dump_json())
+"""
+
+
+@pytest.mark.parametrize("isolate", ["fragile", "all"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_an_image_that_crashes_its_decoder_is_lost_alone(tmp_path: Path, isolate: str, format: str) -> None:
+    """With `fragile` once the run was started again; with `all` at the first attempt."""
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", *range(12)))
+    open_store(uri).write("a/deadly", encoded(photograph(61, 47), format))
+    (part,) = catalogue(uri, store, 100).split()
+    (tmp_path / "part.json").write_text(part.model_dump_json())
+    (tmp_path / "sitecustomize.py").write_text(CRASHER)
+    command = [sys.executable, "-c", EMBEDDING, str(tmp_path / "part.json"), uri, isolate]
+    run = partial(subprocess.run, command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE)
+    attempts = [run(check=False)]
+    if isolate == "fragile":
+        assert attempts[0].returncode == -signal.SIGABRT
+        attempts.append(run(check=False))
+    assert attempts[-1].returncode == 0
+    ref = TableRef.model_validate_json(attempts[-1].stdout)
+    ends = {row["key"]: (row["reason"], row["detail"]) for row in table_store.rejects(ref).to_pylist()}
+    assert ref.rows == 12
+    assert list(ends) == ["a/deadly"]
+    assert ends["a/deadly"][0] == "undecodable"
+    assert "crashed" in ends["a/deadly"][1]
+    assert not list(open_store(store).list("attempts/"))
+
+
+def test_isolated_decoding_gives_the_same_bytes(uri: str, tmp_path: Path) -> None:
+    put(uri, *keys("a", *range(6)))
+    for name, data in files().items():
+        open_store(uri).write(f"a/{name}", data)
+    one = embed(uri, str(tmp_path / "one"))
+    other = embed(uri, str(tmp_path / "other"), ENCODER.model_copy(update={"isolate": "all"}))
+    assert (one.key, one.digest, one.rows) == (other.key, other.digest, 6 + len(files()))
+
+
+def test_what_could_not_be_read_is_read_at_the_next_run_and_the_rest_is_not(server: str, tmp_path: Path) -> None:
+    uri, store = address("s3", tmp_path), str(tmp_path / "store")
+    put(uri, *keys("a", *range(5)), "a/forbidden/x.jpg", "a/always-short/y.jpg")
+    open_store(uri).write("a/broken.jpg", b"no picture")
+    with faulty(server):
+        first = embed(uri, store)
+        again = embed(uri, store)
+    assert {key for key, end in fates(first).items() if end == "unreadable"} == {
+        "a/forbidden/x.jpg",
+        "a/always-short/y.jpg",
+    }
+    assert again.key == f"{first.key}-1"
+    assert (again.digest, again.rows) == (first.digest, first.rows)  # nothing after it is done again
+    healed = embed(uri, store)
+    assert table_store.facts(healed)["images"] == 2
+    assert fates(healed) == {**dict.fromkeys(fates(first), "usable"), "a/broken.jpg": "not_an_image"}
+    assert healed.parts[:1] == first.parts
+    assert embed(uri, store) == healed
+    for key in (first.key, again.key):  # as `presel gc` may do
+        open_store(store).delete(f"tables/embed/{key}/manifest.json")
+    assert embed(uri, store) == healed
+    rows = {row["key"]: row for row in table_store.read(healed).to_pylist()}
+    whole = {row["key"]: row for row in table_store.read(embed(uri, str(tmp_path / "fresh"))).to_pylist()}
+    assert rows == whole
+
+
+def test_an_object_that_returns_under_its_old_etag_is_no_longer_changed(tmp_path: Path) -> None:
+    uri, store = address("s3", tmp_path), str(tmp_path / "store")
+    put(uri, *keys("a", *range(3)))
+    (part,) = catalogue(uri, store).split()
+    kept = open_store(uri).read("a/001.jpg")
+    open_store(uri).write("a/001.jpg", picture(5))
+    assert fates(embed_part(part, SourceConfig(uri=uri), ENCODER))["a/001.jpg"] == "changed"
+    open_store(uri).write("a/001.jpg", kept)
+    assert set(fates(embed(uri, store)).values()) == {"usable"}
+
+
+def test_a_part_that_read_everything_has_one_key_whatever_it_refused(tmp_path: Path) -> None:
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", 1))
+    open_store(uri).write("a/broken.jpg", b"no picture")
+    first = embed(uri, store)
+    assert first.rejects == 1
+    assert embed(uri, store) == first
 
 
 class Faulty(BuiltinEncoder):
