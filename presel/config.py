@@ -117,6 +117,21 @@ class PriceConfig(Section):
     output_per_million: float = Field(ge=0)
 
 
+class BatchConfig(Section):
+    """The provider's batch API: half the price, an answer within 24 hours."""
+
+    requests_per_file: int = Field(50_000, ge=1, le=50_000)
+    megabytes_per_file: float = Field(200.0, gt=0, le=200, description="1 MB is a million bytes")
+    gather: float = Field(10.0, gt=0, description="seconds without a new request after which a file is sent as it is")
+    poll: float = Field(60.0, gt=0, description="seconds between two looks at a batch")
+    finish_live: bool = Field(
+        False,
+        description="what an ended batch leaves open, and follow-ups, are asked at once at the full price; "
+        "false: in another batch",
+    )
+    price_share: float = Field(0.5, gt=0, le=1, description="of the live price")
+
+
 class GeneratorConfig(Section):
     """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
 
@@ -136,6 +151,10 @@ class GeneratorConfig(Section):
         ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
     )
     prices: Annotated[PriceConfig | None, Operational] = None
+    mode: Annotated[Literal["live", "batch"], Operational] = Field(
+        "live", description="batch: through the provider's batch API, at half the price, within a day"
+    )
+    batch: Annotated[BatchConfig, Operational] = BatchConfig()
     concurrency: Annotated[int, Field(ge=1, le=1024), Operational] = Field(32, description="requests in flight")
     requests_per_minute: Annotated[int | None, Field(ge=1), Operational] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1), Operational] = None

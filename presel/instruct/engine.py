@@ -23,10 +23,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from presel.config import GeneratorConfig
 from presel.errors import EndpointUnavailable
+from presel.instruct.batch_log import BatchLog
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
@@ -36,6 +37,9 @@ from presel.instruct.prices import Estimator, price_of
 from presel.instruct.request import Request
 from presel.instruct.sending import Done, Sending
 from presel.storage import open_store
+
+if TYPE_CHECKING:
+    from presel.instruct.batches import Batches
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -76,6 +80,11 @@ class Engine:
     def done(self) -> Done:
         """What was sent and got so far."""
         return self._sending.done
+
+    @property
+    def note(self) -> str:
+        """For people: what the provider works on, if it is more than the requests in flight."""
+        return self._batches.note
 
     def stop(self, why: Exception) -> None:
         """Send nothing more: what waits fails with `why`, what is under way is waited for by `close`, and kept."""
@@ -119,13 +128,21 @@ class Engine:
     async def _ask(
         self, request: Request, picture: Callable[[], Awaitable[bytes]], urgent: bool
     ) -> tuple[Answer, bool]:
-        found = await self.io(self._ledger.find, request.key)
+        found = await self.io(self._ledger.find, request.key) or await self._batches.fetched(request.key)
         if found is not None:
             return found, False
-        url = "data:image/jpeg;base64," + base64.b64encode(await picture()).decode()
+
+        async def encoded() -> bytes:
+            return base64.b64encode(await picture())
+
+        batch = self.generator.batch
+        if self.generator.mode == "batch" and not (urgent and batch.finish_live):
+            answered = await self._batches.answer(request, encoded)
+            if answered is not None:
+                return answered
         if not self._desk.queue and not self._desk.ready:
             self.done.last_answer = time.monotonic()  # the time in which nobody asked anything does not count
-        return await self._desk.add(request, url, urgent).answer
+        return await self._desk.add(request, await encoded(), urgent).answer
 
     def _asked(self, key: str, task: asyncio.Task[tuple[Answer, bool]]) -> None:
         self._asking.pop(key, None)
@@ -141,8 +158,31 @@ class Engine:
         self._sending = Sending(self._desk, self.purse, self._owner, *shared, self._spawn)
         await self.io(self._owner.beat)
         await self.io(self.purse.clear)
-        services = (self._beat(), self._leasing.serve(), self._sending.serve())
+        self._batches = self._opened_batches()
+        await self._batches.adopt()
+        services = (self._beat(), self._leasing.serve(), self._sending.serve(), self._batches.serve())
         self._services = [self._loop.create_task(self._watched(service)) for service in services]
+
+    def _opened_batches(self) -> Batches:
+        from presel.instruct.batch_client import BatchClient
+        from presel.instruct.batch_run import Runner
+        from presel.instruct.batches import Batches
+
+        config, client = self.generator.batch, self._sending.client
+        runner = Runner(
+            api=BatchClient(client, self.generator),
+            log=BatchLog(self._store),
+            purse=self.purse,
+            ledger=self._ledger,
+            estimator=self._estimator,
+            reading=client.reading,
+            desk=self._desk,
+            io=self.io,
+            attempts=self.generator.attempts,
+            poll=config.poll,
+            price_share=config.price_share,
+        )
+        return Batches(runner, config, self._leasing.cap_reached, self._spawn)
 
     async def _beat(self) -> None:
         while True:
@@ -176,6 +216,7 @@ class Engine:
             service.cancel()
         await asyncio.gather(*self._services, return_exceptions=True)
         await self._sending.client.close()
+        await self._batches.close()
         await self.io(self._owner.leave)
 
 

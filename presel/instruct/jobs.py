@@ -27,10 +27,10 @@ class Unanswerable(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """One request on its way. `picture` is the data URL to send, `urgent` puts a follow-up before new samples."""
+    """One request on its way. `picture` is the JPEG in base64, `urgent` puts a follow-up before new samples."""
 
     request: Request
-    picture: str
+    picture: bytes
     urgent: bool
     answer: asyncio.Future[tuple[Answer, bool]]
     estimate: Usage = NOTHING
@@ -74,13 +74,15 @@ class Desk:
         self.ready: list[Job] = []
         """They have it, and wait for the pacer."""
         self.stopped: Exception | None = None
+        self.on_stop: list[Callable[[Exception], None]] = []
+        """Called once, with the reason, when nothing more may be sent."""
         self.lost_usd = 0.0
         self._accounts: dict[int, Account] = {}
         self._settle = settle
         self._away: dict[Job, asyncio.TimerHandle] = {}
         self._change = asyncio.Event()
 
-    def add(self, request: Request, picture: str, urgent: bool) -> Job:
+    def add(self, request: Request, picture: bytes, urgent: bool) -> Job:
         job = Job(request, picture, urgent, asyncio.get_running_loop().create_future())
         self.needs_money(job, front=urgent)
         return job
@@ -143,6 +145,9 @@ class Desk:
             place.clear()
         for job in waiting:
             self.fail(job, self.stopped)
+        hooks, self.on_stop = self.on_stop, []
+        for hook in hooks:
+            hook(self.stopped)
 
     def changed(self) -> None:
         """Wake whoever waits for `change`."""

@@ -33,6 +33,8 @@ class Lease:
     amounts: dict[str, float]
     in_flight: int
     """How many of them its owner may have under way at once."""
+    batch: bool = False
+    """It pays for a batch at the provider, which outlives its owner (batches.py)."""
 
     @property
     def amount(self) -> float:
@@ -68,9 +70,9 @@ class LeaseLog:
             if settled is not None:
                 self._note_settled(number, settled)
 
-    def claim(self, amounts: dict[str, float], in_flight: int) -> Lease | None:
+    def claim(self, amounts: dict[str, float], in_flight: int, batch: bool = False) -> Lease | None:
         """A lease under the next number, or None when somebody else took that number first: then read on."""
-        lease = Lease(self._next, self.owner, amounts, in_flight)
+        lease = Lease(self._next, self.owner, amounts, in_flight, batch)
         try:
             self.store.create(_lease_path(lease.number), json.dumps(vars(lease)).encode())
         except AlreadyExists:

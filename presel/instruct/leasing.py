@@ -61,7 +61,7 @@ class Leasing:
         grant = await self._io(self._purse.lease, wanted)
         self._warn()
         if grant.exhausted:
-            self._desk.stop(self._cap_reached(len(self._desk.queue)))
+            self._desk.stop(self.cap_reached(len(self._desk.queue)))
             return True
         if grant.lease is not None:
             self._desk.open(grant.lease)
@@ -94,7 +94,8 @@ class Leasing:
             self._desk.finish(job, found, bought=False)
         return found is not None
 
-    def _cap_reached(self, unsent: int) -> BudgetExceeded:
+    def cap_reached(self, unsent: int) -> BudgetExceeded:
+        """What ends a run at the cap."""
         return BudgetExceeded(
             f"the next request could pass the money cap, with {unsent} still to send",
             where="generator.max_cost",

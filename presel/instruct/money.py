@@ -58,17 +58,28 @@ class Purse:
         self._ledger, self._watch = Ledger(store), Watch(store)
         self._log, self._lock = LeaseLog(store, owner.id), threading.Lock()
 
-    def lease(self, wanted: Sequence[tuple[str, float]]) -> Grant:
+    def lease(self, wanted: Sequence[tuple[str, float]], batch: bool = False) -> Grant:
         """Set money aside for as many of the wanted requests as the cap allows, in their order.
 
         `wanted` are (request key, US dollars at most). Raises StorageError.
         """
         with self._lock:
-            grant = self._try_lease(wanted)
+            grant = self._try_lease(wanted, batch)
             blocked = bool(grant.held) or grant.lease is None
             if blocked and self._settle_the_dead() and grant.lease is None:
-                return self._try_lease(wanted)
+                return self._try_lease(wanted, batch)
             return grant
+
+    def batches_of_others(self) -> list[Lease]:
+        """Open leases of other owners, living or dead, that pay for batches."""
+        with self._lock:
+            self._log.read_on()
+            return [lease for lease in self._log.open.values() if lease.batch and lease.owner != self.owner.id]
+
+    def gone(self, lease: Lease) -> bool:
+        """Whether a lease's owner is certainly dead."""
+        with self._lock:
+            return self._watch.dead(lease.owner)
 
     def settle(self, lease: Lease, spent: float, lost: float) -> None:
         """Close one of our leases: `spent` for answers, `lost` for tries that may have been billed without one."""
@@ -96,7 +107,7 @@ class Purse:
 
     # --- leasing ---------------------------------------------------------------------------------------------------
 
-    def _try_lease(self, wanted: Sequence[tuple[str, float]]) -> Grant:
+    def _try_lease(self, wanted: Sequence[tuple[str, float]], batch: bool) -> Grant:
         for _ in range(_CLAIMS):
             self._log.read_on()
             held = self._held_by_others()
@@ -104,7 +115,7 @@ class Purse:
             amounts = self._affordable([(key, amount) for key, amount in wanted if key not in waiting])
             if not amounts:
                 return Grant(None, waiting, exhausted=not self._log.open and not waiting)
-            lease = self._log.claim(amounts, self.in_flight)
+            lease = self._log.claim(amounts, self.in_flight, batch)
             if lease is not None:
                 return Grant(lease, waiting, check=frozenset(amounts) & self._log.foreign)
         raise StorageUnavailable("no lease number could be claimed", where=self._log.store.locate(LEASES))
@@ -112,9 +123,11 @@ class Purse:
     def _affordable(self, wanted: Sequence[tuple[str, float]]) -> dict[str, float]:
         room = self.cap - self._log.spent - self._log.reserved
         amounts: dict[str, float] = {}
+        taken = 0.0
         for key, amount in wanted:
-            if math.fsum([*amounts.values(), amount]) > room:
+            if taken + amount > room:
                 break
+            taken += amount
             amounts[key] = amount
         return amounts
 
@@ -124,11 +137,16 @@ class Purse:
     # --- what the dead left --------------------------------------------------------------------------------------------------
 
     def _settle_the_dead(self) -> bool:
-        owners = {lease.owner for lease in self._log.open.values()} - {self.owner.id}
-        dead = sorted(owner for owner in owners if self._watch.dead(owner))
+        """Batches excepted: they are not lost with their owner, and whoever is here fetches them (batches.py)."""
+        others = [lease for lease in self._log.open.values() if lease.owner != self.owner.id]
+        with_batches = {lease.owner for lease in others if lease.batch}
+        dead = sorted(
+            owner for owner in {lease.owner for lease in others if not lease.batch} if self._watch.dead(owner)
+        )
         for owner in dead:
-            self._inherit(owner, [lease for lease in self._log.open.values() if lease.owner == owner])
-            self._watch.bury(owner)
+            self._inherit(owner, [lease for lease in others if lease.owner == owner and not lease.batch])
+            if owner not in with_batches:
+                self._watch.bury(owner)
         return bool(dead)
 
     def _inherit(self, owner: str, leases: Sequence[Lease]) -> None:

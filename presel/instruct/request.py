@@ -59,6 +59,11 @@ class Request:
             "base_url": self.base_url,
         }
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Request:
+        """The request that `document` describes."""
+        return cls(**{**document, "messages": tuple(document["messages"])})
+
     @property
     def output_limit(self) -> int:
         """Tokens the answer may have at most."""
@@ -84,9 +89,19 @@ class Request:
         }
         return replace(self, messages=(*self.messages, said, wanted))
 
-    def with_picture(self, url: str) -> list[dict[str, Any]]:
-        """The messages as they are sent: `url` (a data URL) in place of the placeholder."""
-        return [_filled(dict(message), url) for message in self.messages]
+    def body(self, picture: bytes) -> bytes:
+        """What is sent, as JSON: `picture` (a JPEG in base64) in place of the placeholder, put in after the encoding."""
+        schema = {"name": "instruction", "strict": True, "schema": self.schema}
+        document = {
+            "messages": self.messages,
+            "model": self.model,
+            "response_format": {"type": "json_schema", "json_schema": schema},
+            **self.parameters,
+        }
+        words = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        # A quotation mark inside a text is escaped, so this finds the placeholder and nothing that a prompt may say.
+        before, _, after = words.partition(f'"url":"{PICTURE}{self.content}"'.encode())
+        return b"".join((before, b'"url":"data:image/jpeg;base64,', picture, b'"', after))
 
 
 def opening(content: str, task: str, generator: GeneratorConfig, picture_version: int = 1) -> Request:
@@ -122,13 +137,3 @@ def _parameters(generator: GeneratorConfig) -> dict[str, Any]:
 
 def _limit_name(model: str) -> str:
     return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
-
-
-def _filled(message: dict[str, Any], url: str) -> dict[str, Any]:
-    if isinstance(message["content"], str):
-        return message
-    parts = [
-        {"type": "image_url", "image_url": {**part["image_url"], "url": url}} if part["type"] == "image_url" else part
-        for part in message["content"]
-    ]
-    return {**message, "content": parts}

@@ -60,7 +60,7 @@ class Samples:
 
         Raises the PreselError that ends the run. Answers that were under way by then are still kept.
         """
-        places = asyncio.Semaphore(2 * self.generator.concurrency + 128)
+        places = asyncio.Semaphore(self._places())
 
         async def one(row: Row) -> Verdict:
             try:
@@ -79,6 +79,11 @@ class Samples:
         except BaseExceptionGroup as several:  # one cause stops them all: say it once
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
+
+    def _places(self) -> int:
+        """Samples under way at once. In a batch they hold no picture, and a whole file of them must be."""
+        live = 2 * self.generator.concurrency + 128
+        return max(live, self.generator.batch.requests_per_file) if self.generator.mode == "batch" else live
 
     async def _verdict(self, row: Row) -> Verdict:
         prompt = self.generator.prompts.get(row["task"], self.generator.prompt)

@@ -15,7 +15,6 @@ reject if others were answered meanwhile. If nobody was, the endpoint is down: E
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,8 +23,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from presel.config import GeneratorConfig
-from presel.errors import EndpointRefused, EndpointUnavailable, PreselError, StorageUnavailable
+from presel.errors import EndpointRefused, EndpointUnavailable, PreselError
 from presel.instruct.jobs import Desk, Job, Unanswerable
+from presel.instruct.keeping import keep
 from presel.instruct.ledger import Answer, Ledger
 from presel.instruct.limits import Pace, backoff
 from presel.instruct.money import Purse
@@ -39,7 +39,6 @@ PATIENCE = 900.0
 """Seconds without any answer, while asking, after which the endpoint counts as down."""
 _BAD_REQUESTS = 10
 """So many 4xx without a single answer are about the configuration, not about ten pictures."""
-_KEEP_TRIES = 6
 
 
 @dataclass
@@ -125,7 +124,7 @@ class Sending:
         usage = usage_of(outcome.body, job.request, job.estimate) if bought else NOTHING
         cost = self._estimator.price.of(usage.input_tokens, usage.output_tokens)
         try:
-            kept = await self._keep(_answer(job, outcome, usage, cost))
+            kept = await keep(self._ledger, _answer(job, outcome, usage, cost), self._io)
         except Exception as error:
             self._desk.release(job, spent=cost)
             self._desk.fail(job, error)
@@ -139,18 +138,6 @@ class Sending:
         self.done.last_answer = time.monotonic()
         self._desk.release(job, spent=cost)
         self._desk.finish(job, kept, bought=True)
-
-    async def _keep(self, answer: Answer) -> Answer:
-        """A paid answer is in our hands: a store that fails for a moment must not cost it."""
-        for attempt in range(_KEEP_TRIES):
-            try:
-                kept: Answer = await self._io(self._ledger.keep, answer)
-                return kept
-            except StorageUnavailable:
-                if attempt == _KEEP_TRIES - 1:
-                    raise
-                await asyncio.sleep(backoff(attempt))
-        raise AssertionError("unreachable")
 
     def _refused(self, job: Job, outcome: Rejected) -> None:
         """A 4xx: about this picture, or about the whole configuration?"""

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from presel import progress, table_store
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.dialogue import Instruction
-from presel.instruct.engine import draining_on_sigterm, shared
+from presel.instruct.engine import Engine, draining_on_sigterm, shared
 from presel.instruct.parsing import Problem
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.stage import stage
@@ -47,7 +47,7 @@ def instruct(
     verdicts: list[Verdict] = []
     with draining_on_sigterm(), shared(wanted.store, generator) as engine:
         samples = Samples(engine, source, generator, images)
-        waiting = _Waiting(wanted.label, len(seats))
+        waiting = _Waiting(wanted.label, len(seats), engine)
         while seats:
             answered = waiting.until(engine.run(samples.instruct(seats, waiting.hear)))
             verdicts += answered
@@ -75,8 +75,8 @@ def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
 class _Waiting:
     """The stage's thread waits for the engine's, and says how far it is: `hear` is called there, reports are made here."""
 
-    def __init__(self, label: str, seats: int) -> None:
-        self._label, self._seats = label, seats
+    def __init__(self, label: str, seats: int, engine: Engine) -> None:
+        self._label, self._seats, self._engine = label, seats, engine
         self._made, self._cost, self._spent = 0, 0.0, 0.0
 
     def hear(self, verdict: Verdict) -> None:
@@ -92,6 +92,7 @@ class _Waiting:
 
     def _report(self) -> None:
         note = f"${self._spent:.4f} spent, ${self._cost - self._spent:.4f} saved by reuse"
+        note = f"{self._engine.note}; {note}" if self._engine.note else note
         progress.report("instruct", self._label, self._made, self._seats, "instructions", note)
 
 

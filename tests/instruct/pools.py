@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from presel import table_store
-from presel.config import GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
+from presel.config import BatchConfig, GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
 from presel.keys import digest, sample_id
 from presel.stages.instruct import instruct
 from presel.table_store import Output
@@ -23,6 +23,9 @@ from presel.tables import REFERENCE, TableRef
 KEY_VARIABLE = "PRESEL_TEST_KEY"
 SECRET = "sk-test-4f3d9a7c1b2e"
 PRICES = PriceConfig(input_per_million=0.4, output_per_million=1.6)
+
+
+BATCH = BatchConfig(gather=0.1, poll=0.05)
 
 
 @dataclass

@@ -13,7 +13,8 @@ import openai
 import pytest
 
 from presel.errors import ConfigError, EndpointRefused
-from presel.instruct.client import FAILURES, Client, resolved_base_url
+from presel.instruct.client import Client, resolved_base_url
+from presel.instruct.failures import FAILURES
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.request import opening
 from tests.instruct.pools import KEY_VARIABLE, SECRET, generator
@@ -59,7 +60,7 @@ async def asked(url: str, timeout: float = 5.0) -> Outcome:
     settings = generator(url, timeout=timeout)
     client = Client(settings)
     try:
-        return await client.ask(opening("c" * 64, "t", settings), "data:image/jpeg;base64,AAAA")
+        return await client.ask(opening("c" * 64, "t", settings), b"AAAA")
     finally:
         await client.close()
 

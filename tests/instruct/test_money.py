@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,8 +21,7 @@ from presel.instruct.owners import Owner
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from tests.instruct.pools import PRICES, Pool, generator
-
-SCRIPT = str(Path(__file__).with_name("run_stage.py"))
+from tests.instruct.run_stage import Worker
 
 
 def purse(folder: Path, cap: float = 1.0, in_flight: int = 2) -> Purse:
@@ -192,13 +188,11 @@ def test_the_cap_holds_for_four_processes_of_which_one_is_killed(tmp_path: Path)
         workers = []
         for number in range(4):
             Pool(tmp_path, 24, f"task{number}")
-            command = [sys.executable, SCRIPT, str(tmp_path), endpoint.url, "24", "--images", "24"]
-            command += ["--task", f"task{number}", "--max-cost", str(cap)]
-            command += ["--die-at-answer", "3"] if number == 0 else []
-            workers.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ}))
-        said = [worker.communicate(timeout=100)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [-9, 7, 7, 7]
-    assert all("BudgetExceeded" in text for text in said[1:])
+            died = ["--die-at-answer", 3] if number == 0 else []
+            asked = ["--images", 24, "--task", f"task{number}", "--max-cost", cap, *died]
+            workers.append(Worker(tmp_path, endpoint.url, 24, *asked))
+        assert [worker.wait(100) for worker in workers] == [-9, 7, 7, 7]
+    assert all(worker.said["error"] == "BudgetExceeded" for worker in workers[1:])
     spent = spending(open_store(str(tmp_path / "store")))
     assert bill(endpoint.counts) <= spent["spent_usd"] <= cap
     assert endpoint.counts.billed > 20  # most of it was put to use

@@ -6,9 +6,6 @@ Payments are counted where they are made: at the endpoint.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,19 +16,17 @@ from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
 from presel.demo.setting import s3_server
 from presel.errors import StorageUnavailable
-from presel.instruct import sending
+from presel.instruct import keeping
 from presel.instruct.ledger import Ledger
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from tests.instruct.pools import Pool, generator, reasons, rows
+from tests.instruct.run_stage import Worker
 
 
 def test_a_crash_between_answer_and_durable_write_costs_at_most_the_requests_in_flight(pool: Pool) -> None:
-    script = Path(__file__).with_name("run_stage.py")
     with serve(looks, latency=0.03) as endpoint:
-        command = [sys.executable, str(script), str(pool.root), endpoint.url, "12", "--die-at-answer", "5"]
-        died = subprocess.run(command, env={**os.environ}, check=False, timeout=60)
-        assert died.returncode == -9
+        assert Worker(pool.root, endpoint.url, 12, "--die-at-answer", 5).wait() == -9
         before = endpoint.counts.billed
         kept = len(list(Ledger(open_store(pool.store)).all_keys()))
         finished = pool.instruct(generator(endpoint.url, concurrency=4), picked=12)
@@ -118,11 +113,9 @@ def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: py
 
 
 def test_two_workers_on_one_image_buy_it_once(pool: Pool) -> None:
-    script = str(Path(__file__).with_name("run_stage.py"))
     with serve(looks, latency=0.05) as endpoint:
-        command = [sys.executable, script, str(pool.root), endpoint.url, "12", "--label"]
-        workers = [subprocess.Popen([*command, name]) for name in ("a", "b", "c")]
-        assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+        workers = [Worker(pool.root, endpoint.url, 12, "--label", name) for name in ("a", "b", "c")]
+        assert [worker.wait() for worker in workers] == [0, 0, 0]
     assert endpoint.counts.total == 12
 
 
@@ -171,7 +164,7 @@ def test_a_store_that_fails_for_a_moment_does_not_cost_an_answer(pool: Pool, mon
         create(self, path, data)
 
     monkeypatch.setattr(FolderStore, "create", moody)
-    monkeypatch.setattr(sending, "backoff", lambda _attempt: 0.01)
+    monkeypatch.setattr(keeping, "backoff", lambda _attempt: 0.01)
     with serve(looks) as endpoint:
         ref = pool.instruct(generator(endpoint.url), picked=6)
     assert (ref.rows, endpoint.counts.total) == (6, 6)

@@ -33,7 +33,7 @@ def test_the_last_slash_of_an_address_is_not_another_endpoint() -> None:
 
 
 def test_the_picture_is_sent_in_place_of_its_placeholder() -> None:
-    sent = request().with_picture("data:image/jpeg;base64,AAAA")
+    sent = json.loads(request().body(b"AAAA"))["messages"]
     assert sent[1]["content"][1]["image_url"] == {"url": "data:image/jpeg;base64,AAAA", "detail": "auto"}
     assert CONTENT not in json.dumps(sent)
     assert CONTENT in json.dumps(request().messages)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +23,7 @@ from presel.stages.instruct import successors
 from presel.storage import open_store
 from presel.tables import INSTRUCTIONS
 from tests.instruct.pools import KEY_VARIABLE, SECRET, Pool, generator, reasons, rows
-
-SCRIPT = str(Path(__file__).parents[1] / "instruct" / "run_stage.py")
+from tests.instruct.run_stage import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +107,7 @@ def test_successors_come_by_cluster_first_and_leave_the_reserve() -> None:
 
 def test_refusals_and_filters_become_rejects_with_their_reasons(pool: Pool) -> None:
     shares = {"refusal": 0.25, "content_filter": 0.25, "filtered_400": 0.25}
-    with serve(looks, faults=shares, seed=3) as endpoint:
+    with serve(looks, faults=shares, seed=1) as endpoint:
         ref = pool.instruct(generator(endpoint.url), picked=12)
     assert set(reasons(ref)) == {"refused", "content_filter", "declined"}
     assert ref.rows + ref.rejects == 12
@@ -209,9 +206,8 @@ def test_the_key_is_in_nothing_that_was_written(pool: Pool, caplog: pytest.LogCa
     assert b"[key removed]" in written
 
 
-def started(pool: Pool, url: str, picked: int) -> subprocess.Popen[str]:
-    command = [sys.executable, SCRIPT, str(pool.root), url, str(picked), "--images", str(pool.images)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+def started(pool: Pool, url: str, picked: int) -> Worker:
+    return Worker(pool.root, url, picked, "--images", pool.images)
 
 
 def test_kill_9_at_any_moment_costs_at_most_the_requests_in_flight(tmp_path: Path) -> None:
@@ -223,18 +219,17 @@ def test_kill_9_at_any_moment_costs_at_most_the_requests_in_flight(tmp_path: Pat
         kills = 0
         for answers in (1, 15, 40):
             worker = started(pool, "${PRESEL_TEST_URL}", 60)
-            while endpoint.counts.answered < answers and worker.poll() is None:
+            while endpoint.counts.answered < answers and worker.running:
                 time.sleep(0.005)
-            kills += worker.poll() is None
-            worker.send_signal(signal.SIGKILL)
+            kills += worker.running
+            worker.process.kill()
             worker.wait()
         last = started(pool, "${PRESEL_TEST_URL}", 60)
-        said, complaints = last.communicate(timeout=100)
-        assert last.returncode == 0, complaints
+        assert last.wait(100) == 0
         paid = endpoint.counts.billed
         undisturbed = calm.instruct(generator("${PRESEL_TEST_URL}", concurrency=4), picked=60)
         needed = endpoint.counts.billed - paid
-    assert json.loads(said)["digest"] == undisturbed.digest
+    assert last.said["digest"] == undisturbed.digest
     assert kills == 3
     assert needed <= paid <= needed + 4 * kills
 
@@ -245,10 +240,10 @@ def test_sigterm_finishes_what_is_under_way_and_keeps_it(tmp_path: Path) -> None
         worker = started(pool, endpoint.url, 40)
         while endpoint.counts.total < 8:
             time.sleep(0.01)
-        worker.terminate()
-        worker.wait(timeout=30)
+        worker.process.terminate()
+        code = worker.wait(30)
         kept = len(list(Ledger(open_store(pool.store)).all_keys()))
-    assert worker.returncode == -signal.SIGTERM
+    assert code == -signal.SIGTERM
     assert endpoint.counts.total < 40
     assert kept == endpoint.counts.billed
     leases = {file.name for file in (tmp_path / "store" / "ledger" / "leases").iterdir()}

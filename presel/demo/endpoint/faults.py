@@ -1,9 +1,9 @@
 """What goes wrong, how often, and when: drawn from a seed, so that a rehearsal can be repeated.
 
-Two kinds of fault differ in what they depend on. A fault on the way (a reset, a 500) depends on the request and on
+Kinds of fault differ in what they depend on. A fault on the way (a reset, a 500) depends on the request and on
 how often it was sent, so a second try fares differently. A fault of the answer (a refusal, a cut text) depends on
 the request alone, like a model at temperature 0: however often a run is killed and started again, the same picture
-is refused.
+is refused. A batch made again from the same file fares differently, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 
 ON_THE_WAY = ("rate_limit", "server_error", "reset", "slow", "hang", "truncated", "html")
+OF_A_BATCH = ("batch_expires", "batch_fails")
 OF_THE_ANSWER = ("refusal", "content_filter", "filtered_400", "length", "wrong_schema", "fenced", "empty", "no_usage")
 
 PROFILES: Mapping[str, Mapping[str, float]] = {
@@ -42,6 +43,8 @@ PROFILES: Mapping[str, Mapping[str, float]] = {
         "fenced": 0.08,
         "empty": 0.02,
         "no_usage": 0.05,
+        "batch_expires": 0.3,
+        "batch_fails": 0.1,
     },
 }
 """Name -> fault -> share of requests."""
@@ -52,14 +55,19 @@ class Faults:
 
     def __init__(self, shares: str | Mapping[str, float], seed: int) -> None:
         self.shares = PROFILES[shares] if isinstance(shares, str) else shares
-        unknown = set(self.shares) - {*ON_THE_WAY, *OF_THE_ANSWER}
+        known = [*ON_THE_WAY, *OF_THE_ANSWER, *OF_A_BATCH]
+        unknown = set(self.shares) - set(known)
         if unknown:
-            raise ValueError(f"unknown faults {sorted(unknown)}; there are {[*ON_THE_WAY, *OF_THE_ANSWER]}")
+            raise ValueError(f"unknown faults {sorted(unknown)}; there are {known}")
         self._seed = seed
 
     def on_the_way(self, request: str, times: int) -> str | None:
         """For a request (its digest) that is sent for the `times`-th time."""
         return self._draw(ON_THE_WAY, f"{request}:{times}")
+
+    def of_a_batch(self, file: str, times: int) -> str | None:
+        """For a file (its digest) of which the `times`-th batch is made."""
+        return self._draw(OF_A_BATCH, f"{file}:{times}")
 
     def of_the_answer(self, request: str) -> str | None:
         return self._draw(OF_THE_ANSWER, request)

@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 _WORDS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
-_LARGEST = 64 * 2**20
+_LARGEST = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Incoming:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ async def receive(reader: asyncio.StreamReader) -> Incoming | None:
         body = await reader.readexactly(length)
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
-    return Incoming(method, path.partition("?")[0], headers, body)
+    path, _, query = path.partition("?")
+    return Incoming(method, path, headers, body, dict(parse_qsl(query)))
 
 
 async def send(writer: asyncio.StreamWriter, answer: Reply, slowness: float) -> bool:

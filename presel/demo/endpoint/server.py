@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from typing import Any
 
 from presel.demo.endpoint.answers import Annotate, Question, completion, failure, understood
 from presel.demo.endpoint.faults import Faults
+from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
 
 
@@ -22,6 +24,9 @@ class Counts:
     """What the endpoint was asked. `billed` is what a provider would put on the bill, lost answers included."""
 
     total: int = 0
+    """Live requests."""
+    batched: int = 0
+    """Lines of batches that were worked through."""
     answered: int = 0
     billed: int = 0
     input_tokens: int = 0
@@ -49,7 +54,13 @@ class Endpoint:
     """A running endpoint. Its counts and requests may be read at any time."""
 
     def __init__(
-        self, annotate: Annotate, faults: Faults, latency: float, requests_per_minute: int | None, key: str | None
+        self,
+        annotate: Annotate,
+        faults: Faults,
+        latency: float,
+        requests_per_minute: int | None,
+        key: str | None,
+        batch_seconds: float = 0.0,
     ) -> None:
         self.counts = Counts()
         self.requests: list[Exchange] = []
@@ -59,6 +70,7 @@ class Endpoint:
         self._recent: deque[float] = deque()
         self._times: Counter[str] = Counter()
         self._at_once = 0
+        self.batches = Batches(self._line, faults.of_a_batch, batch_seconds)
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client's connection until it closes."""
@@ -83,7 +95,7 @@ class Endpoint:
         if incoming.path.endswith("/models"):
             return reply(200, {"object": "list", "data": [{"id": "demo-annotator", "object": "model"}]})
         if not incoming.path.endswith("/chat/completions"):
-            return reply(404, failure("not_found", f"no such path: {incoming.path}"))
+            return self._file_or_batch(incoming)
         self.counts.total += 1
         try:
             question = understood(incoming.body)
@@ -109,22 +121,60 @@ class Endpoint:
         return self._answer(question, fault, manner, now)
 
     def _answer(self, question: Question, on_the_way: str | None, manner: str, now: float) -> Reply:
+        status, body, fault = self._answered(question)
+        if status != 200:
+            return self._noted(question, fault, reply(status, body, manner=manner), now)
+        if fault is not None:
+            self.counts.faults[fault] += 1
+        return self._noted(question, on_the_way, reply(200, body, self._headers(now), manner), now, billed=True)
+
+    def _answered(self, question: Question) -> tuple[int, Any, str | None]:
+        """Status, body, and the fault that spoiled the answer. What is answered is billed."""
         fault = self._faults.of_the_answer(question.digest)
         if fault == "filtered_400":
-            refused = reply(400, failure("content_filter", "The picture was flagged by our policy."), manner=manner)
-            return self._noted(question, fault, refused, now)
+            return 400, failure("content_filter", "The picture was flagged by our policy."), fault
         try:
             turns = self._annotate(question.picture, question.words, question.body)
         except ValueError as error:
-            return self._noted(question, None, reply(400, failure("invalid_request", str(error))), now)
+            return 400, failure("invalid_request", str(error)), None
         body = completion(question, turns, fault)
         usage = body.get("usage", {})
         self.counts.input_tokens += usage.get("prompt_tokens", 0)
         self.counts.output_tokens += usage.get("completion_tokens", 0)
-        answer = reply(200, body, self._headers(now), manner)
-        if fault is not None:
-            self.counts.faults[fault] += 1
-        return self._noted(question, on_the_way, answer, now, billed=True)
+        return 200, body, fault
+
+    # --- batches -----------------------------------------------------------------------------------------------------
+
+    def _line(self, raw: bytes) -> tuple[int, Any]:
+        """One line of a batch. Of the faults on the way only those can happen that are not about a connection."""
+        self.counts.batched += 1
+        question = understood(raw)
+        self._times[question.digest] += 1
+        on_the_way = self._faults.on_the_way(question.digest, self._times[question.digest])
+        if on_the_way in ("server_error", "rate_limit"):
+            status = 429 if on_the_way == "rate_limit" else 500
+            spoiled = reply(status, failure(on_the_way, "Not now."))
+            self._noted(question, on_the_way, spoiled, None)
+            return status, failure(on_the_way, "Not now.")
+        status, body, fault = self._answered(question)
+        self._noted(question, fault, reply(status, body), None, billed=status == 200)
+        return status, body
+
+    def _file_or_batch(self, incoming: Incoming) -> Reply:
+        """With faults on the way: what was asked is done all the same when only the word of it is lost."""
+        about = hashlib.sha256(f"{incoming.method}{incoming.path}".encode() + incoming.body).hexdigest()
+        self._times[about] += 1
+        fault = self._faults.on_the_way(about, self._times[about])
+        if fault:
+            self.counts.faults[f"{fault} ({incoming.method} {incoming.path.split('/')[2]})"] += 1
+        if fault == "rate_limit":
+            return self._throttle(about)
+        if fault == "server_error":
+            return reply(500, failure("server_error", "The server had an error."))
+        done = self.batches.reply(incoming) or reply(404, failure("not_found", f"no such path: {incoming.path}"))
+        if fault == "html":
+            return Reply(200, b"<html><body>502 Bad Gateway</body></html>", {}, "whole", "text/html")
+        return replace(done, manner=fault or "whole")
 
     def _noted(
         self, question: Question | None, fault: str | None, answer: Reply, now: float | None, billed: bool = False
@@ -191,14 +241,15 @@ def serve(
     requests_per_minute: int | None = None,
     key: str | None = None,
     port: int = 0,
+    batch_seconds: float = 0.0,
 ) -> Iterator[Endpoint]:
     """Run an endpoint for the length of a block.
 
     `annotate` gives the turns for a picture (a ValueError of it is answered with 400); `faults` is a profile's name
     or shares of your own; `latency` in seconds; `requests_per_minute` is enforced over a sliding minute; `key`: any
-    other API key is refused.
+    other API key is refused; `batch_seconds`: how long a batch takes.
     """
-    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key)
+    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="presel-endpoint", daemon=True)
     thread.start()

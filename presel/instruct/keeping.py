@@ -1,0 +1,28 @@
+"""A paid answer is in our hands: a store that fails for a moment must not cost it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from presel.errors import StorageUnavailable
+from presel.instruct.ledger import Answer, Ledger
+from presel.instruct.limits import backoff
+
+TRIES = 6
+
+
+async def keep(ledger: Ledger, answer: Answer, io: Callable[..., Awaitable[Any]]) -> Answer:
+    """Make an answer durable, trying for a while; returns the one that counts. `io` runs something blocking off the loop.
+
+    Raises StorageUnavailable after six tries.
+    """
+    for attempt in range(TRIES - 1):
+        try:
+            kept: Answer = await io(ledger.keep, answer)
+            return kept
+        except StorageUnavailable:
+            await asyncio.sleep(backoff(attempt))
+    last: Answer = await io(ledger.keep, answer)
+    return last
