@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,83 @@ def test_out_of_memory_halves_the_batch_and_goes_on(weights: dict[str, str]) -> 
     roomy = load_encoder(EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu"))
     prepared = [roomy.prepare(image) for image in pictures(7)]
     assert np.allclose(cramped.encode(prepared), roomy.encode(prepared), atol=1e-5)
+
+
+def test_a_tower_that_will_not_compile_runs_as_it_is(weights: dict[str, str]) -> None:
+    import torch
+
+    from presel.encoders.towers import TowerEncoder
+
+    def broken(*_: Any) -> Any:
+        raise OSError("no C compiler")
+
+    tower = TowerEncoder(encoders._recipe(TIMM, weights[TIMM]), "cpu")
+    prepared = [tower.prepare(image) for image in pictures(3)]
+    plain = tower.encode(prepared)
+    tower._tower = torch.compile(tower._eager, backend=broken, dynamic=False)
+    assert (tower.encode(prepared) == plain).all()
+    assert tower._tower is tower._eager
+
+
+def test_a_compiled_tower_is_compiled_once_whatever_comes(weights: dict[str, str]) -> None:
+    import torch
+
+    from presel.encoders.towers import TowerEncoder
+
+    compiled: list[int] = []
+
+    def counting(graph: Any, _: Any) -> Any:
+        compiled.append(1)
+        return graph.forward
+
+    tower = TowerEncoder(encoders._recipe(TIMM, weights[TIMM]), "cpu")
+    tower._tower = torch.compile(tower._eager, backend=counting, dynamic=False)
+    prepared = [tower.prepare(image) for image in pictures(11)]
+    whole = tower.encode(prepared)
+    first = len(compiled)
+    assert first
+    assert (np.concatenate([tower.encode(prepared[:3]), tower.encode(prepared[3:])]) == whole).all()
+    assert len(compiled) == first
+
+
+def test_several_devices_share_the_work_and_give_the_same_vectors(weights: dict[str, str]) -> None:
+    from presel.encoders.spread import Spread
+    from presel.encoders.towers import TowerEncoder
+
+    both_at_once = threading.Barrier(2, timeout=20)
+    served: list[int] = []
+
+    class Device(TowerEncoder):
+        """Waits until the other one is busy, too: if only one did the work, it would wait in vain."""
+
+        def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+            both_at_once.wait()
+            served.append(id(self))
+            return super().encode(batch)
+
+    recipe = encoders._recipe(TIMM, weights[TIMM])
+    spread = Spread([Device(recipe, "cpu"), Device(recipe, "cpu")])
+    alone = load_encoder(EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu"))
+    batches = [[spread.prepare(image) for image in pictures(count)] for count in (2, 3, 4, 5)]
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(spread.encode, batches))
+    assert len(set(served)) == 2
+    assert all((one == alone.encode(batch)).all() for one, batch in zip(got, batches, strict=True))
+    assert (spread.identity, spread.dimensions, spread.side) == (alone.identity, alone.dimensions, alone.side)
+
+
+def test_a_gpu_that_is_not_there_is_said_plainly(weights: dict[str, str]) -> None:
+    import torch
+
+    from presel.encoders.towers import devices
+
+    assert devices("cpu") == ["cpu"]
+    if torch.cuda.is_available():
+        assert devices("auto") == [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    else:
+        assert devices("auto") == ["cpu"]
+        with pytest.raises(ModelError, match="no GPU"):
+            load_encoder(EncoderConfig(name=TIMM, weights=weights[TIMM], device="cuda"))
 
 
 def test_the_builtin_encoder_puts_a_picture_near_its_own_variants() -> None:

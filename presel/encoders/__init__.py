@@ -17,6 +17,7 @@ from presel.config import EncoderConfig
 from presel.encoders.builtin import BuiltinEncoder
 from presel.encoders.encoder import Encoder
 from presel.encoders.recipe import Recipe
+from presel.encoders.spread import Spread
 from presel.errors import ConfigError
 
 __all__ = ["Encoder", "identity", "load_encoder"]
@@ -35,7 +36,10 @@ def identity(config: EncoderConfig) -> str:
 
 
 def load_encoder(config: EncoderConfig) -> Encoder:
-    """The encoder, ready to use; one instance per process, weights and device. Raises as `identity` does."""
+    """The encoder, ready to use; one instance per process and weights, on every accelerator there is or on the CPU.
+
+    Raises as `identity` does, and ModelError where `device` is cuda and there is none.
+    """
     with _loading:  # two parts that start together must not load a model twice
         return _load(config.name, config.weights, config.device)
 
@@ -63,6 +67,7 @@ def _recipe(name: str, weights: str | None) -> Recipe:
 def _load(name: str, weights: str | None, device: str) -> Encoder:
     if name == "builtin":
         return BuiltinEncoder()
-    from presel.encoders.towers import TowerEncoder
+    from presel.encoders.towers import TowerEncoder, devices
 
-    return TowerEncoder(_recipe(name, weights), device)
+    copies = [TowerEncoder(_recipe(name, weights), one) for one in devices(device)]
+    return copies[0] if len(copies) == 1 else Spread(copies)
