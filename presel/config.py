@@ -98,6 +98,13 @@ class ReferenceConfig(Section):
     share: Share = Field(0.05, description="of every task's samples; at least one per task")
 
 
+class TurnConfig(Section):
+    """One question-response pair."""
+
+    question: str = Field(min_length=1)
+    response: str = Field(min_length=1)
+
+
 class PromptConfig(Section):
     """What is asked of the annotator about one image. A template is Jinja2, sandboxed; it may use `task`."""
 
@@ -108,6 +115,16 @@ class PromptConfig(Section):
     language: str = "English"
     system: str | None = Field(None, description="replaces the kind's own system message")
     template: str | None = Field(None, description="replaces the kind's own user message")
+    examples: tuple[tuple[TurnConfig, ...], ...] = Field(
+        (), description="answers as they should be, each a list of question and response; shown before the image"
+    )
+    check_language: bool = Field(
+        False, description="ask again, then reject, what is certainly not written in `language` (its English name)"
+    )
+    judge: str | None = Field(
+        None,
+        description="criteria in words: a second, paid request asks the model whether the turns meet them; null: none",
+    )
 
 
 class PriceConfig(Section):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from presel.instruct.languages import certainly_not
 from presel.instruct.ledger import Answer
 from presel.instruct.parsing import Problem, Turn, read, text_of
 from presel.instruct.request import Request
@@ -21,11 +22,16 @@ class Instruction:
     request: str
 
 
-def follow(opening: Request, answers: list[Answer], turns: int) -> Request | Instruction | Problem:
-    """The next request, or the verdict, after `answers` (in the order they were asked for)."""
+def follow(
+    opening: Request, answers: list[Answer], turns: int, language: str | None = None
+) -> Request | Instruction | Problem:
+    """The next request, or the verdict, after `answers` (in the order they were asked for).
+
+    `language`: that the turns must not certainly be in another one than this.
+    """
     request, remedies = opening, {"longer", "again"}
     for answer in answers:
-        found = read(answer, turns)
+        found = _in(language, read(answer, turns))
         if not isinstance(found, Problem):
             return Instruction(found, answer.key)
         if found.remedy not in remedies:
@@ -33,3 +39,10 @@ def follow(opening: Request, answers: list[Answer], turns: int) -> Request | Ins
         remedies.remove(found.remedy)
         request = request.longer() if found.remedy == "longer" else request.again(text_of(answer), found.detail)
     return request
+
+
+def _in(language: str | None, found: tuple[Turn, ...] | Problem) -> tuple[Turn, ...] | Problem:
+    if language is None or isinstance(found, Problem):
+        return found
+    problem = certainly_not(" ".join(f"{turn.question} {turn.response}" for turn in found), language)
+    return Problem("language", problem, "again") if problem else found

@@ -11,6 +11,7 @@ typing mistake must not become 600,000 prompts with a hole in them.
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from presel.config import PromptConfig
 from presel.errors import ConfigError
+from presel.instruct.languages import known
 
 
 class Kind(NamedTuple):
@@ -96,11 +98,22 @@ def render(prompt: PromptConfig, task: str) -> tuple[str, str]:
         raise ConfigError(
             "a custom prompt needs a template", where=f"generator.prompt of task {task}", fix="set `template`"
         )
+    if prompt.check_language:
+        known(prompt.language, f"generator.prompt.language of task {task}")
     values = {"task": task, "turns": prompt.turns, "language": prompt.language}
     return (
-        _fill(prompt.system or kind.system, values, f"generator.prompt.system of task {task}"),
+        _fill(prompt.system or kind.system, values, f"generator.prompt.system of task {task}") + _examples(prompt),
         _fill(prompt.template or kind.user, values, f"generator.prompt.template of task {task}"),
     )
+
+
+def _examples(prompt: PromptConfig) -> str:
+    """Few-shot examples, in the system message: as turns of the dialogue they would be about a picture that is not there."""
+    if not prompt.examples:
+        return ""
+    answers = [{"turns": [turn.model_dump() for turn in example]} for example in prompt.examples]
+    written = "\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
+    return f"\nAnswers about other images, as they should be:\n{written}"
 
 
 def _fill(template: str, values: dict[str, object], where: str) -> str:

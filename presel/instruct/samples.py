@@ -17,6 +17,7 @@ from presel.images import Rejected, for_api
 from presel.instruct.dialogue import Instruction, follow
 from presel.instruct.engine import Engine
 from presel.instruct.jobs import Unanswerable
+from presel.instruct.judging import judge
 from presel.instruct.ledger import Answer
 from presel.instruct.parsing import Problem
 from presel.instruct.request import Request, opening
@@ -90,11 +91,21 @@ class Samples:
         first = opening(row["content"], row["task"], self.generator)
         answers: list[Answer] = []
         bought: list[bool] = []
+        language = prompt.language if prompt.check_language else None
+
+        async def asked(request: Request) -> None:
+            answer, new = await self.engine.answer(request, lambda: self._picture(row), urgent=bool(answers))
+            answers.append(answer)
+            bought.append(new)
+
         try:
-            while isinstance(step := follow(first, answers, prompt.turns), Request):
-                answer, new = await self.engine.answer(step, lambda: self._picture(row), urgent=bool(answers))
-                answers.append(answer)
-                bought.append(new)
+            while isinstance(step := follow(first, answers, prompt.turns, language), Request):
+                await asked(step)
+            if isinstance(step, Instruction) and prompt.judge:
+                written = len(answers)
+                while isinstance(word := judge(first, step.turns, prompt.judge, answers[written:]), Request):
+                    await asked(word)
+                step = word or step
         except Unanswerable as error:
             step = Problem(error.reason, str(error))
         return Verdict(row, step, tuple(answers), tuple(bought))

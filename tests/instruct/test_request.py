@@ -83,3 +83,11 @@ def test_a_template_that_is_wrong_or_wants_out_of_its_box_is_a_configuration_err
 def test_a_custom_prompt_without_a_template_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="needs a template"):
         render(PromptConfig(kind="custom"), "charts")
+
+
+def test_examples_are_shown_as_answers_should_be_and_are_in_the_key() -> None:
+    example = ({"question": "How many?", "response": "{{ two }}"},)
+    prompt = PromptConfig(examples=(example,))  # type: ignore[arg-type]
+    system, _ = render(prompt, "charts")
+    assert json.loads(system.splitlines()[-1]) == {"turns": list(example)}
+    assert request(prompt=prompt).key != request().key

@@ -56,7 +56,12 @@ def understood(raw: bytes) -> Question:
 
 def completion(question: Question, turns: Sequence[tuple[str, str]], fault: str | None) -> dict[str, Any]:
     """The answer to a question, spoiled by `fault` if there is one."""
-    text = json.dumps({"turns": [{"question": q, "response": r} for q, r in turns]}, ensure_ascii=False)
+    text = json.dumps(
+        _judgement(fault)
+        if _asks_for_judgement(question)
+        else {"turns": [{"question": q, "response": r} for q, r in turns]},
+        ensure_ascii=False,
+    )
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
     finish = "stop"
     # A model that was told what was wrong, or given more room, does better: follow-ups are never spoiled like their first.
@@ -103,6 +108,16 @@ def looks(picture: bytes, words: str, _request: Mapping[str, Any]) -> list[tuple
     start = hashlib.sha256(picture).digest()[0]
     asked = [facts[(start + i) % len(facts)] for i in range(wanted)]
     return [(q if i < len(facts) else f"{q[:-1]}, once more ({i})?", r) for i, (q, r) in enumerate(asked)]
+
+
+def _asks_for_judgement(question: Question) -> bool:
+    schema = ((question.body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {}
+    return "fit" in (schema.get("properties") or {})
+
+
+def _judgement(fault: str | None) -> dict[str, Any]:
+    """A judge with no eye for anything: all is fit, but what the fault `unfit` draws."""
+    return {"reason": "It was drawn." if fault == "unfit" else "Nothing is wrong with it.", "fit": fault != "unfit"}
 
 
 def _follow_up(question: Question) -> bool:

@@ -13,7 +13,17 @@ from collections.abc import Mapping
 
 ON_THE_WAY = ("rate_limit", "server_error", "reset", "slow", "hang", "truncated", "html")
 OF_A_BATCH = ("batch_expires", "batch_fails")
-OF_THE_ANSWER = ("refusal", "content_filter", "filtered_400", "length", "wrong_schema", "fenced", "empty", "no_usage")
+OF_THE_ANSWER = (
+    "refusal",
+    "content_filter",
+    "filtered_400",
+    "length",
+    "wrong_schema",
+    "fenced",
+    "empty",
+    "no_usage",
+    "unfit",
+)
 
 PROFILES: Mapping[str, Mapping[str, float]] = {
     "none": {},
