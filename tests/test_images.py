@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import re
 import resource
@@ -325,7 +326,11 @@ def test_a_child_that_was_lost_is_replaced() -> None:
     guard.close()
 
 
-@pytest.mark.parametrize("seed", range(5))
+FUZZ = max(5_500, int(os.environ.get("PRESEL_FUZZ", "0")))
+"""Damaged files in all. `PRESEL_FUZZ=200000` takes about a minute of one core."""
+
+
+@pytest.mark.parametrize("seed", range(FUZZ // 1100))
 def test_a_thousand_damaged_files_each_end_as_pixels_or_a_reason(seed: int) -> None:
     chance = random.Random(seed)
     limits = ImageConfig(max_pixels=4_000_000)
