@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +58,37 @@ def demo(
         finished = _run(setting, folder / "report.html", as_json)
         if address:
             _stay_up(address, finished.flow_run_id)
+
+
+class Faults(StrEnum):
+    """What the endpoint does wrong: see docs/instructions.md, Rehearse."""
+
+    NONE = "none"
+    MILD = "mild"
+    STORM = "storm"
+
+
+@app.command()
+def endpoint(
+    faults: Annotated[Faults, typer.Option(help="How badly it behaves.")] = Faults.NONE,
+    port: Annotated[int, typer.Option(min=0, help="0: any free one.")] = 8765,
+    seed: Annotated[int, typer.Option(help="Equal seeds, equal faults.")] = 0,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds a request takes.")] = 0.0,
+    requests_per_minute: Annotated[int | None, typer.Option(min=1, help="Above it: 429.")] = None,
+    batch_seconds: Annotated[float, typer.Option(min=0, help="Seconds a batch takes.")] = 5.0,
+) -> None:
+    """A local stand-in for a paid API, with its faults: point generator.base_url at it and rehearse a run."""
+    from presel.demo.endpoint.rehearse import rehearse
+
+    rehearse(
+        lambda words: screen.print(words, markup=False, highlight=False, soft_wrap=True),
+        faults=faults.value,
+        port=port,
+        seed=seed,
+        latency=latency,
+        requests_per_minute=requests_per_minute,
+        batch_seconds=batch_seconds,
+    )
 
 
 def _run(setting: Setting, page: Path, as_json: bool) -> Finished:

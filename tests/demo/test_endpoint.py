@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -148,14 +149,16 @@ def test_it_ends_while_requests_hang() -> None:
             asyncio.run(hang())
 
 
-def test_it_runs_on_its_own() -> None:
-    command = [sys.executable, "-m", "presel.demo.endpoint", "--port", "0", "--faults", "mild"]
+@pytest.mark.parametrize("way", [["presel.demo.endpoint"], ["presel.cli", "demo", "endpoint"]], ids=["module", "cli"])
+def test_it_runs_on_its_own(way: list[str]) -> None:
+    command = [sys.executable, "-m", *way, "--port", "0", "--faults", "mild"]
     root = Path(__file__).parents[2]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env={**os.environ})
     try:
         assert server.stdout is not None
         url = server.stdout.readline().split()[0]
         assert httpx2.get(url + "/models").json()["data"]
+        assert httpx2.get(url + "/counts").json()["total"] == 0
     finally:
         server.terminate()
         server.wait()
@@ -174,3 +177,79 @@ def test_the_annotator_knows_a_picture_by_the_jpeg_that_was_sent() -> None:
     assert answer(sent, ": each asks for a caption, and", {})[0][1] == "Two red things."
     assert "not drawn" in answer(picture(6), "one question", {})[0][1]
     assert sent_picture(b"no picture", 384) is None
+
+
+def lines(count: int) -> bytes:
+    """A batch file."""
+    url = "data:image/jpeg;base64," + base64.b64encode(picture(0)).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    bodies = [{"model": "m", "messages": [{"role": "user", "content": content}], "seed": i} for i in range(count)]
+    return b"".join(json.dumps({"custom_id": f"r{i}", "method": "POST", "url": "/v1/chat/completions", "body": body}).encode()
+                    + b"\n" for i, body in enumerate(bodies))  # fmt: skip
+
+
+def batch(sdk: openai.OpenAI, file: bytes, **metadata: str) -> openai.types.Batch:
+    uploaded = sdk.files.create(file=("f.jsonl", file), purpose="batch")
+    return sdk.batches.create(
+        completion_window="24h", endpoint="/v1/chat/completions", input_file_id=uploaded.id, metadata=metadata
+    )
+
+
+def finished(sdk: openai.OpenAI, created: openai.types.Batch) -> openai.types.Batch:
+    while (found := sdk.batches.retrieve(created.id)).status == "in_progress":
+        time.sleep(0.01)
+    return found
+
+
+def test_a_batch_is_worked_through_and_its_output_is_shuffled() -> None:
+    with serve(looks, batch_seconds=0.05) as endpoint, openai.OpenAI(api_key="any", base_url=endpoint.url) as sdk:
+        found = finished(sdk, batch(sdk, lines(20), who="me"))
+        output = [json.loads(line) for line in sdk.files.content(found.output_file_id or "").text.splitlines()]
+        listed = list(sdk.batches.list(limit=1))
+    names = [line["custom_id"] for line in output]
+    assert (found.status, found.metadata, listed) == ("completed", {"who": "me"}, [found])
+    assert names != sorted(names)
+    assert set(names) == {f"r{i}" for i in range(20)}
+    assert output[0]["response"]["body"]["choices"]
+    assert (endpoint.counts.batched, endpoint.counts.billed, endpoint.counts.total) == (20, 20, 0)
+
+
+def test_of_an_expired_or_cancelled_batch_the_finished_half_is_delivered_and_billed() -> None:
+    with (
+        serve(looks, faults={"batch_expires": 1.0}, batch_seconds=0.05) as endpoint,
+        openai.OpenAI(api_key="any", base_url=endpoint.url) as sdk,
+    ):
+        expired = finished(sdk, batch(sdk, lines(10)))
+        errors = sdk.files.content(expired.error_file_id or "").text.splitlines()
+        cancelled = sdk.batches.cancel(batch(sdk, lines(11)).id)
+    assert (expired.status, len(errors), cancelled.status) == ("expired", 5, "cancelled")
+    assert {json.loads(line)["error"]["code"] for line in errors} == {"batch_expired"}
+    assert endpoint.counts.billed == 5 + 6
+
+
+@pytest.mark.parametrize("file", [b"{", b"", lines(2)[:-1] + b"\n" + lines(2)], ids=["no json", "empty", "twice"])
+def test_a_file_that_is_none_fails_as_a_whole(file: bytes) -> None:
+    with serve(looks) as endpoint, openai.OpenAI(api_key="any", base_url=endpoint.url) as sdk:
+        found = finished(sdk, batch(sdk, file))
+    assert found.status == "failed"
+    assert found.errors is not None
+    assert found.errors.data
+    assert endpoint.counts.billed == 0
+
+
+def test_a_batch_of_a_deleted_file_is_refused() -> None:
+    with serve(looks) as endpoint, openai.OpenAI(api_key="any", base_url=endpoint.url) as sdk:
+        uploaded = sdk.files.create(file=("f.jsonl", lines(1)), purpose="batch")
+        sdk.files.delete(uploaded.id)
+        with pytest.raises(openai.BadRequestError):
+            sdk.batches.create(completion_window="24h", endpoint="/v1/chat/completions", input_file_id=uploaded.id)
+
+
+def test_a_creation_that_is_lost_on_the_way_back_has_happened() -> None:
+    with (
+        serve(looks, faults={"reset": 0.5}, seed=1) as endpoint,
+        openai.OpenAI(api_key="any", base_url=endpoint.url, max_retries=20) as sdk,
+    ):
+        for i in range(6):
+            batch(sdk, lines(i + 1))
+    assert len(endpoint.batches.batches) > 6

@@ -1,13 +1,12 @@
-"""`python -m presel.demo.endpoint --faults storm`: rehearse a run against a provider on a bad day, without paying."""
+"""`python -m presel.demo.endpoint --faults storm`: what `presel demo endpoint` does, without the rest of the CLI."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
-from dataclasses import asdict
+from functools import partial
 
-from presel.demo.endpoint import PROFILES, looks, serve
+from presel.demo.endpoint import PROFILES
+from presel.demo.endpoint.rehearse import rehearse
 
 
 def main() -> None:
@@ -17,21 +16,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds")
     parser.add_argument("--requests-per-minute", type=int)
-    asked = parser.parse_args()
-    with serve(
-        looks,
-        faults=asked.faults,
-        seed=asked.seed,
-        latency=asked.latency,
-        requests_per_minute=asked.requests_per_minute,
-        port=asked.port,
-    ) as endpoint:
-        print(f"{endpoint.url}  (faults: {asked.faults}; Ctrl-C ends it)", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            print(json.dumps(asdict(endpoint.counts)))
+    parser.add_argument("--batch-seconds", type=float, default=5.0, help="how long a batch takes")
+    rehearse(partial(print, flush=True), **vars(parser.parse_args()))
 
 
 main()

@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -92,6 +92,8 @@ class Endpoint:
     def _reply(self, incoming: Incoming) -> Reply:
         if self._key is not None and incoming.headers.get("authorization") != f"Bearer {self._key}":
             return reply(401, failure("invalid_api_key", "Incorrect API key provided."))
+        if incoming.path.endswith("/counts"):
+            return reply(200, asdict(self.counts))
         if incoming.path.endswith("/models"):
             return reply(200, {"object": "list", "data": [{"id": "demo-annotator", "object": "model"}]})
         if not incoming.path.endswith("/chat/completions"):

@@ -1,0 +1,39 @@
+"""An endpoint that stays up until Ctrl-C, and then says what it was asked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from presel.demo.endpoint.answers import looks
+from presel.demo.endpoint.server import serve
+
+
+def rehearse(
+    say: Callable[[str], object],
+    *,
+    faults: str = "none",
+    port: int = 8765,
+    seed: int = 0,
+    latency: float = 0.0,
+    requests_per_minute: int | None = None,
+    batch_seconds: float = 5.0,
+) -> None:
+    """Serve until interrupted: see `serve` for the settings. The first line said is the address, the last one its counts."""
+    with serve(
+        looks,
+        faults=faults,
+        port=port,
+        seed=seed,
+        latency=latency,
+        requests_per_minute=requests_per_minute,
+        batch_seconds=batch_seconds,
+    ) as endpoint:
+        say(f"{endpoint.url}  (faults: {faults}; counts at {endpoint.url}/counts; Ctrl-C ends it)")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            say(json.dumps(asdict(endpoint.counts)))
