@@ -49,7 +49,9 @@ class Stage(Generic[P]):
             return found
         out = Output(store, self.name, key)
         self._body(out, *args, **kwargs)
-        return out.commit(_described(bound.arguments))
+        made = out.commit(_described(bound.arguments))
+        log.info("%s %s: %d rows, %d rejects", self.name, made.label, made.rows, made.rejects)
+        return made
 
     def key(self, inputs: Mapping[str, Any]) -> str:
         """The key of this stage's output for these inputs (parameter name -> value)."""

@@ -40,6 +40,11 @@ R = TypeVar("R")
 logging.getLogger("prefect.task_runs").addFilter(lambda record: "running in a worker thread" not in record.getMessage())
 
 
+# With PREFECT_LOGGING_EXTRA_LOGGERS=presel the library's lines go to the UI; the root logger's level would hold back all but
+# warnings, and to lower that one would let every HTTP request through.
+if logging.getLogger("presel").level == logging.NOTSET:
+    logging.getLogger("presel").setLevel(logging.INFO)
+
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,

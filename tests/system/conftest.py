@@ -156,8 +156,20 @@ class Installation:
             "id"
         ]
 
+    def pause_schedules(self, deployment: str) -> None:
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=60).json()
+        for schedule in found["schedules"]:
+            path = f"{self.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
+            httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
+
     def wait(self, run_id: str, *states: str, seconds: float = 420) -> dict[str, Any]:
-        return _until(lambda: (run := self.run(run_id))["state_name"] in states and run, seconds, 1.0)
+        """The run, once it is in one of the states; the failure says what the server has heard of it."""
+        try:
+            return _until(lambda: (run := self.run(run_id))["state_name"] in states and run, seconds, 1.0)
+        except AssertionError:
+            events = self.post("events/filter", filter={"resource": {"id": [f"prefect.flow-run.{run_id}"]}}, limit=50)
+            heard = [(event["occurred"], event["event"]) for event in events["events"]]
+            raise AssertionError(f"{self.run(run_id)['state']}, {heard}, {self.tasks(run_id)}") from None
 
     def tasks(self, run_id: str) -> dict[str, str]:
         """Task run name -> state name, of a flow run and of the flows within it."""
