@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from presel.reference_model.prepare import Prepared, Tokens
+from presel.reference_model.prepare import ImageInputs, Prepared, Tokens
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 def shape_of(sample: Prepared) -> tuple[object, ...]:
     """What must be equal for two samples to share a batch."""
-    return (sample.shared, *((name, tuple(value.shape[1:])) for name, value in sorted(sample.image.items())))
+    return (sample.shared, *image_shape(sample.image))
+
+
+def image_shape(image: ImageInputs) -> tuple[object, ...]:
+    """What must be equal for two samples' image tensors to be one."""
+    return tuple((name, tuple(value.shape[1:])) for name, value in sorted(image.items()))
 
 
 def bucketed(samples: Sequence[Prepared], size: int) -> Iterator[list[Prepared]]:
@@ -32,11 +37,11 @@ def bucketed(samples: Sequence[Prepared], size: int) -> Iterator[list[Prepared]]
         yield from (members[at : at + size] for at in range(0, len(members), size))
 
 
-def images(samples: Sequence[Prepared], device: torch.device, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def images(inputs: Sequence[ImageInputs], device: torch.device, dtype: torch.dtype) -> ImageInputs:
     """The image tensors of a batch on the model's device; pixels in the model's precision."""
     import torch
 
-    joined = {name: torch.cat([sample.image[name] for sample in samples]) for name in samples[0].image}
+    joined = {name: torch.cat([one[name] for one in inputs]) for name in inputs[0]}
     return {
         name: value.to(device, dtype if value.is_floating_point() else value.dtype) for name, value in joined.items()
     }

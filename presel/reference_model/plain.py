@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.batches import aligned, images, padded
-from presel.reference_model.prepare import Prepared, Tokens
+from presel.reference_model.prepare import ImageInputs, Prepared, Tokens
 
 
 def plain_losses(model: ReferenceModel, sample: Prepared) -> tuple[float, float]:
     """L_{R|Q,I} and L_{R|I}, nats per response token."""
-    return _loss(model, sample, sample.with_question), _loss(model, sample, sample.without_question)
+    first, second = sample.with_question, sample.without_question
+    return _loss(model, sample.image, first), _loss(model, sample.image_of(second), second)
 
 
-def _loss(model: ReferenceModel, sample: Prepared, tokens: Tokens) -> float:
+def _loss(model: ReferenceModel, image: ImageInputs, tokens: Tokens) -> float:
     import torch
 
     with torch.inference_mode():
         logits = model.model(
             input_ids=padded([tokens.ids], model.pad, model.device),
             use_cache=False,
-            **images([sample], model.device, model.dtype),
+            **images([image], model.device, model.dtype),
             **aligned([tokens], 0, None, model.device),
         ).logits[0]
         likelihood = logits.float().log_softmax(-1)

@@ -9,15 +9,17 @@ differently. Nothing is truncated: a sample that is too long says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from presel.reference_model.conversation import ChatFormat, Turn, TurnRule, question_free
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+ImageInputs: TypeAlias = "dict[str, torch.Tensor]"
 
 
 class Unusable(NamedTuple):
@@ -47,8 +49,14 @@ class Prepared:
     without_question: Tokens
     shared: int
     """Tokens that both sequences start with: the whole image, and nothing either is asked to predict. 0: no whole image."""
-    image: dict[str, torch.Tensor]
+    image: ImageInputs
     """What the model takes beside tokens: pixels, for some models sizes or grids; the first dimension may be concatenated."""
+    other_image: ImageInputs | None = None
+    """The same for the sequence without the question, where it depends on the tokens (cross-attention masks)."""
+
+    def image_of(self, tokens: Tokens) -> ImageInputs:
+        """What goes with one of the two sequences."""
+        return self.image if self.other_image is None or tokens is self.with_question else self.other_image
 
 
 class Preparer:
@@ -67,7 +75,11 @@ class Preparer:
         if (length := whole["input_ids"].shape[1]) > self._max_length:
             return Unusable("too_long", f"{length} tokens, the limit is {self._max_length}")
         first, second = self._format.tokens(asked), self._format.tokens(bare)
-        return _assemble(id, whole, first, second, same=self._turns == "masked")
+        found = _assemble(id, whole, first, second, same=self._turns == "masked")
+        if isinstance(found, Unusable) or not _follows_tokens(found):
+            return found
+        other = self._processed(bare.text, image)
+        return replace(found, shared=0, other_image={name: other[name] for name in found.image})
 
     def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
         special = not self._format.starts_with_bos(text)
@@ -134,6 +146,12 @@ def _assemble(
         shared if shared >= end or not expansion.tokens else 0,
         whole,
     )
+
+
+def _follows_tokens(sample: Prepared) -> bool:
+    """Whether something beside the tokens has a row for each of them: it cannot be cut where the sequences part."""
+    length = len(sample.with_question.ids)
+    return any(value.ndim > 2 and tuple(value.shape[:2]) == (1, length) for value in sample.image.values())
 
 
 def _common(a: Sequence[int], b: Sequence[int]) -> int:

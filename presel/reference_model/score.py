@@ -93,7 +93,7 @@ def _prefix(model: ReferenceModel, batch: list[Prepared]) -> Any:
         return model.model(
             input_ids=padded([row.ids[:shared] for row in rows], model.pad, model.device),
             use_cache=True,
-            **images(batch, model.device, model.dtype),
+            **images([sample.image for sample in batch], model.device, model.dtype),
             **aligned(rows, 0, shared, model.device),
         ).past_key_values
 
@@ -114,16 +114,31 @@ def _plain(model: ReferenceModel, sample: Prepared) -> Losses:
 def _shares_prefix(model: ReferenceModel, sample: Prepared) -> bool:
     """Whether the quick way gives this model's losses; found out on the first sample with finite losses, scored both ways."""
     if model.shares_prefix is None:
-        quick, slow = _score_shared(model, [sample])[0], _plain(model, sample)
+        slow = _plain(model, sample)
         if not (math.isfinite(slow.with_question) and math.isfinite(slow.without_question)):
             return False
-        tolerance = 1e-3 if model.exact else 5e-2
-        model.shares_prefix = all(
-            math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in zip(quick[2:], slow[2:], strict=True)
-        )
-        if not model.shares_prefix:
-            log.warning(
-                "%s: a cached image prefix changes the losses (%s, should be %s): scoring one sample at a time instead",
-                type(model.model).__name__, quick[2:], slow[2:],
-            )  # fmt: skip
+        why = _differs(model, sample, slow)
+        model.shares_prefix = why is None
+        if why is not None:
+            log.warning("%s: %s: scoring one sample at a time instead", type(model.model).__name__, why)
     return model.shares_prefix
+
+
+def _differs(model: ReferenceModel, sample: Prepared, expected: Losses) -> str | None:
+    """Why the quick way is not open to this model, in words; None if it is.
+
+    A cache of another kind (cross-attention, recurrent states) says so in as many ways as there are architectures.
+    """
+    import torch
+
+    try:
+        quick = _score_shared(model, [sample])[0]
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        return f"its cache cannot be shared ({type(error).__name__}: {str(error).strip()[:200]})"
+    tolerance = 1e-3 if model.exact else 5e-2
+    close = [
+        math.isclose(a, b, rel_tol=tolerance, abs_tol=tolerance) for a, b in zip(quick[2:], expected[2:], strict=True)
+    ]
+    return None if all(close) else f"a cached image prefix changes the losses ({quick[2:]}, should be {expected[2:]})"

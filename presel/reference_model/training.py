@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from presel.config import LoraConfig
 from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel
-from presel.reference_model.batches import aligned, images, padded, shape_of
-from presel.reference_model.prepare import Prepared, Tokens
+from presel.reference_model.batches import aligned, image_shape, images, padded
+from presel.reference_model.prepare import ImageInputs, Prepared, Tokens
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,10 @@ class Lesson(NamedTuple):
 
     sample: Prepared
     tokens: Tokens
+
+    @property
+    def image(self) -> ImageInputs:
+        return self.sample.image_of(self.tokens)
 
 
 class Trainer:
@@ -120,7 +124,7 @@ class Trainer:
                 input_ids=padded([row.ids for row in rows], model.pad, model.device),
                 attention_mask=padded([[1] * len(row.ids) for row in rows], 0, model.device),
                 use_cache=False,
-                **images([lesson.sample for lesson in piece], model.device, model.dtype),
+                **images([lesson.image for lesson in piece], model.device, model.dtype),
                 **aligned(rows, 0, None, model.device),
             ).logits
         losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
@@ -131,6 +135,6 @@ def _pieces(lessons: list[Lesson], size: int) -> Iterator[list[Lesson]]:
     """Lessons whose images have one shape, at most `size` at a time."""
     shapes: dict[tuple[object, ...], list[Lesson]] = {}
     for lesson in lessons:
-        shapes.setdefault(shape_of(lesson.sample)[1:], []).append(lesson)
+        shapes.setdefault(image_shape(lesson.image), []).append(lesson)
     for group in shapes.values():
         yield from (group[at : at + size] for at in range(0, len(group), size))

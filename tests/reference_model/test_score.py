@@ -5,14 +5,10 @@ from __future__ import annotations
 import logging
 import math
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from presel.config import ReferenceModelConfig
-from presel.reference_model import Preparer, Turn, load, plain_losses, score
-from tests.reference_model.architectures import save_tiny_qwen
+from presel.reference_model import Turn, load, plain_losses, score
 from tests.reference_model.conftest import BUILTIN
 from tests.reference_model.drawn import ALL, prepared, samples
 
@@ -70,22 +66,6 @@ def test_scoring_leaves_the_callers_gradients_alone(builtin, mixed):
     for _ in score(builtin, mixed[:3], 1):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
-
-
-def test_another_architecture_is_scored_exactly_through_the_same_code(tmp_path):
-    model = load(ReferenceModelConfig(model=save_tiny_qwen(tmp_path), device="cpu"))
-    prepare, rng = Preparer(model.processor, 512), np.random.default_rng(0)
-    ready = []
-    for n in range(7):
-        pixels = rng.integers(0, 255, (56 + 28 * (n % 3), 84, 3), dtype=np.uint8)
-        turns = [Turn("what colour " * (n % 4 + 1), "it is red")] + [Turn("how many", "two")] * (n % 2)
-        ready.append(prepare(str(n), Image.fromarray(pixels), turns))
-    assert len({sample.shared for sample in ready}) == 3  # larger pictures take more tokens
-    found = {losses.id: losses for losses in score(model, ready, 4)}
-    assert model.shares_prefix
-    for sample in ready:
-        independent = [with_labels(model, sample, tokens) for tokens in (sample.with_question, sample.without_question)]
-        assert found[sample.id][2:] == pytest.approx(independent, abs=1e-4)
 
 
 def test_a_model_whose_image_sees_the_question_is_scored_the_plain_way(mixed, caplog):
