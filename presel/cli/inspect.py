@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from presel import explain as explaining
-from presel import run_record, summary, table_store
+from presel import explain_task, run_record, summary, table_store
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config_file import load
+from presel.errors import ConfigError
 from presel.run_record import RunRecord
 
 
@@ -45,12 +46,23 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
 
 
 def explain(
-    image: Annotated[str, typer.Argument(help="The image's key below the source, or a sample id.")],
+    image: Annotated[str | None, typer.Argument(help="The image's key below the source, or a sample id.")] = None,
+    task: Annotated[str | None, typer.Option(help="Explain this task's weight in place of an image.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Why this image was or was not picked: cluster, rank, centrality, quota, reject reason, what it cost."""
+    """Why this image was or was not picked: cluster, rank, centrality, quota, reject reason, what it cost.
+
+    With --task: why the task weighs what it weighs, down to its most and least relevant reference samples.
+    """
+    if (image is None) == (task is None):
+        raise ConfigError("name one thing to explain", where="presel explain", expected="an image, or --task TASK")
+    if task is not None:
+        told = explain_task.explain_task(_latest(config, overrides), task)
+        show(told, as_json, lambda: _print_lines(explain_task.lines(told)))
+        return
+    assert image is not None
     found = explaining.explain(_latest(config, overrides), image)
 
     def words() -> None:
@@ -80,6 +92,11 @@ def report(
         to.write_bytes(table_store.file(record.report, "page.html"))
         address = str(to)
     show({"report": address}, as_json, lambda: screen.print(address, markup=False, soft_wrap=True))
+
+
+def _print_lines(lines: list[str]) -> None:
+    for line in lines:
+        screen.print(line, markup=False, soft_wrap=True)
 
 
 def _latest(config: Path, overrides: list[str]) -> RunRecord:
