@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from presel.report.contents import Map
@@ -51,6 +51,16 @@ def weights_png(lines: Sequence[TaskLine]) -> bytes:
     right.set(title="Weight, %")
     right.tick_params(labelleft=False)
     left.grid(axis="x", color=_RULE)
+    return _png(figure)
+
+
+def curve_png(steps: Sequence[Mapping[str, Any]]) -> bytes:
+    """The loss of every step."""
+    figure, axis = _figure(7.0, 2.6)
+    axis.plot([row["step"] for row in steps], [row["loss"] for row in steps], lw=1.2)
+    axis.set(xlabel="step", title="Loss, nats per response token")
+    axis.set_ylim(bottom=0)
+    axis.grid(axis="y", color=_RULE)
     return _png(figure)
 
 

@@ -34,6 +34,7 @@ from presel.reference_model import (
 )
 from presel.reference_model.backbone import load_processor
 from presel.reference_model.conversation import ChatFormat
+from presel.reference_model.fitting import file_name
 from presel.reference_model.reading import ImageReader, Sample, SampleReader, ahead
 from presel.reference_model.served import ServedModel
 from presel.stage import stage
@@ -118,12 +119,12 @@ def _loaded(config: ReferenceModelConfig, model: TableRef) -> ReferenceModel:
         return load(config, _adapter(model) if model.rows else None)
     loaded = load(config)
     fitted = [part.label for part in model.parts if part.rows and part.label != "all"]
-    lora.apply_several(loaded, {name: _adapter(model, f"{name}/") for name in fitted})
+    lora.apply_several(loaded, {name: _adapter(model, name) for name in fitted})
     return loaded
 
 
-def _adapter(model: TableRef, folder: str = "") -> dict[str, bytes]:
-    return {name: table_store.file(model, f"{folder}{name}") for name in (lora.WEIGHTS, lora.SETTINGS)}
+def _adapter(model: TableRef, adapter: str = "") -> dict[str, bytes]:
+    return {name: table_store.file(model, file_name(adapter, name)) for name in (lora.WEIGHTS, lora.SETTINGS)}
 
 
 def _losses(model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int) -> Scored:

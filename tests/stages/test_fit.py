@@ -12,9 +12,8 @@ import pytest
 from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import listening
-from presel.reference_model import load, lora
+from presel.reference_model import fitting, load, lora
 from presel.reference_model.folds import fold_of
-from presel.stages import fit as fitting
 from presel.stages.fit import fit_reference_model
 from presel.storage import open_store
 from presel.table_store import Output
@@ -98,7 +97,7 @@ def test_cross_fitting_makes_two_adapters_each_from_the_samples_of_the_other_fol
     seen = [sum(fold_of(name) != fold for name in ids) for fold in (0, 1)]
     assert [part.rows for part in ref.parts] == [math.ceil(count / CROSS.lora.batch) for count in seen]
     assert table_store.read(ref)["step"].to_pylist() == list(range(1, ref.rows + 1))
-    adapters = [table_store.file(ref, f"without-fold-{fold}/{lora.WEIGHTS}") for fold in (0, 1)]
+    adapters = [table_store.file(ref, f"without-fold-{fold}.{lora.WEIGHTS}") for fold in (0, 1)]
     assert adapters[0] != adapters[1]
     assert table_store.facts(ref)["samples"] == len(ids)
 
@@ -139,6 +138,7 @@ KILLED = """
 import os, signal, sys
 from presel.config import ImageConfig, SourceConfig
 from presel.progress import listening
+from presel.reference_model import fitting
 from presel.stages import fit
 from tests.stages.test_fit import CONFIG, made
 from pathlib import Path
@@ -147,7 +147,7 @@ def kill_at_two(said):
     if said.done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fit.CHECKPOINT_SECONDS = 0.0
+fitting.CHECKPOINT_SECONDS = 0.0
 refs, source = made(Path(sys.argv[1]))
 with listening(kill_at_two):
     fit.fit_reference_model(refs, source, ImageConfig(), CONFIG, 0)

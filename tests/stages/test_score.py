@@ -153,7 +153,7 @@ def test_a_cross_fitted_sample_is_scored_by_the_adapter_that_has_not_seen_it(run
     for fold in (0, 1):
         folder = unseen_by(fold)
         models.append(
-            load(CONFIG, {n: table_store.file(fitted, f"{folder}/{n}") for n in (lora.WEIGHTS, lora.SETTINGS)})
+            load(CONFIG, {n: table_store.file(fitted, f"{folder}.{n}") for n in (lora.WEIGHTS, lora.SETTINGS)})
         )
     ready = {sample.id: sample for sample in prepared(run.pool, run.samples, models[0].processor)}
     apart = []

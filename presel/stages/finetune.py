@@ -1,0 +1,146 @@
+"""A model tuned on a published dataset version: where pool -> dataset -> model closes.
+
+The same code as the reference model's, with more data. Question dropout is switched off, because it serves the measuring of
+relevance and nothing else. A share of the records, by keyed digest, is held out and scored before and after.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import islice
+from math import fsum, isfinite
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from presel import table_store
+from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.dataset import versions
+from presel.errors import NotFound
+from presel.keys import short_digest
+from presel.progress import report
+from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
+from presel.reference_model.fitting import Fitting
+from presel.reference_model.reading import Sample, SampleReader, ahead
+from presel.stage import stage
+from presel.storage import open_store
+from presel.table_store import Output
+from presel.tables import DatasetRef, TableRef, rows_of
+
+EVALUATION = "evaluation.json"
+_ADAPTER = "tuned"
+_DIGITS = 6
+
+
+def dataset_version(store: str, name: str, version: int | None) -> DatasetRef:
+    """That version, or the latest. Raises NotFound when there is none."""
+    found = versions.latest(store, name) if version is None else versions.find(store, name, version)
+    if found is None:
+        raise NotFound(f"nothing has been published as '{name}' yet", where=store, fix="run `presel run`")
+    return found
+
+
+@stage("finetune", version=1)
+def fine_tune(
+    out: Output,
+    dataset: DatasetRef,
+    source: SourceConfig,
+    images: ImageConfig,
+    config: ReferenceModelConfig,
+    held_out: float,
+    seed: int,
+    store: str,  # noqa: ARG001 - where the output goes
+) -> None:
+    """The loss curve (FIT), the adapter and `evaluation.json`. `held_out`: share of the records, 0 to 1, that is not fitted.
+
+    A record whose image is gone or has changed is a reject. Raises ModelError when the model cannot be loaded.
+    """
+    samples = [Sample.of(row) for row in rows_of(_records(dataset))]
+    kept_back = [sample for sample in samples if is_held_out(sample.id, held_out)]
+    fitted = [sample for sample in samples if not is_held_out(sample.id, held_out)]
+    plain = config.model_copy(update={"lora": config.lora.model_copy(update={"question_dropout": 0.0})})
+    fitting = Fitting(out, source, images, plain, seed, label=f"{dataset.name} {dataset.version}")
+    files = fitting.add("", fitted)
+    fitting.finish(fitted)
+    evaluation = _evaluated(plain, files, kept_back, source, images)
+    out.write_file(EVALUATION, (json.dumps(evaluation, indent=1, sort_keys=True) + "\n").encode())
+
+
+def is_held_out(sample_id: str, share: float) -> bool:
+    """Decided by the id alone: a record stays held out, in every version that has it."""
+    return int(short_digest("held-out", sample_id), 16) < share * 16**32
+
+
+def keep_model(tuned: TableRef, dataset: DatasetRef, config: ReferenceModelConfig) -> str:
+    """Copy a tuned model to `<store>/models/<dataset>/<version>-<key>/`, where housekeeping leaves it; returns its address.
+
+    A folder as peft loads it, with the curve, the evaluation and `model.json`: of what base, on which data. Written again it is
+    the same.
+    """
+    place = open_store(tuned.store)
+    folder = f"models/{dataset.name}/{dataset.version}-{tuned.key[:8]}"
+    names = [lora.WEIGHTS, lora.SETTINGS, EVALUATION] if tuned.rows else [EVALUATION]
+    for name in names:
+        place.write(f"{folder}/{name}", table_store.file(tuned, name))
+    place.write(f"{folder}/loss_curve.parquet", table_store.encode(table_store.read(tuned)))
+    about = {
+        "base": config.model,
+        "dataset": {"name": dataset.name, "version": dataset.version, "digest": dataset.digest},
+        "recipe": config.lora.model_dump(mode="json", exclude={"question_dropout"}),
+    }
+    place.write(f"{folder}/model.json", (json.dumps(about, indent=1, sort_keys=True) + "\n").encode())
+    return place.locate(folder)
+
+
+def _records(dataset: DatasetRef) -> Any:
+    columns = ["sample_id", "task", "key", "content", "turns"]
+    return pq.read_table(io.BytesIO(versions.file(dataset, "data.parquet")), columns=columns)
+
+
+def _evaluated(
+    config: ReferenceModelConfig,
+    adapter: dict[str, bytes],
+    samples: list[Sample],
+    source: SourceConfig,
+    images: ImageConfig,
+) -> dict[str, Any]:
+    """Mean loss in nats per response token on the held-out records, by the base and by the tuned model, in all and by task."""
+    if not samples or not adapter:
+        return {"records": 0, "loss_before": None, "loss_after": None, "tasks": {}}
+    model = load(config)
+    lora.apply_several(model, {_ADAPTER: adapter})
+    read = SampleReader(source, images, Preparer(model.processor, config.max_length))
+    before, after = (_losses(model, name, samples, read, config.batch_size) for name in ("", _ADAPTER))
+    by_task: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        if sample.id in before:
+            by_task[sample.task].append(sample)
+    tasks = {task: _means(members, before, after) for task, members in sorted(by_task.items())}
+    return {**_means([s for members in by_task.values() for s in members], before, after), "tasks": tasks}
+
+
+def _losses(
+    model: ReferenceModel, adapter: str, samples: list[Sample], read: SampleReader, batch_size: int
+) -> dict[str, float]:
+    """L_{R|Q,I} by sample id, of those that can be read and whose loss is finite."""
+    found: dict[str, float] = {}
+    stream = ahead(read, samples)
+    with lora.active(model, adapter):
+        while chunk := list(islice(stream, 8 * batch_size)):
+            ready = [prepared for _, prepared in chunk if not isinstance(prepared, Unusable)]
+            for losses in score(model, ready, batch_size):
+                found[losses.id] = losses.with_question
+            report("finetune", f"evaluation {adapter or 'base'}", len(found), len(samples), "records")
+    return {name: loss for name, loss in found.items() if isfinite(loss)}
+
+
+def _means(samples: Sequence[Sample], before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
+    known = [sample.id for sample in samples if sample.id in before and sample.id in after]
+    both = [
+        round(fsum(losses[name] for name in known) / len(known), _DIGITS) if known else None
+        for losses in (before, after)
+    ]
+    return {"records": len(known), "loss_before": both[0], "loss_after": both[1]}

@@ -1,0 +1,14 @@
+"""The tasks of the fine-tuning flow: training is a stage like the others; finding the version, showing and keeping are not."""
+
+from __future__ import annotations
+
+from presel.stages import finetune as tuning
+from tasks.cpu import CPU
+from tasks.gpu import GPU
+from tasks.show import SHOW
+from tasks.show_tuned import _show_tuned
+
+dataset_version = CPU.plain_task(tuning.dataset_version, "dataset version")
+fine_tune = GPU.stage_task(tuning.fine_tune, "fine-tune on {dataset.name} {dataset.version}")
+keep_model = CPU.plain_task(tuning.keep_model, "keep model")
+show_tuned = SHOW.plain_task(_show_tuned, "show tuned model")

@@ -1,0 +1,40 @@
+"""A small published dataset version of drawn samples, for what is trained on one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from presel import table_store
+from presel.dataset import versions
+from presel.formats import RECORDS
+from presel.reference_model.conversation import Turn
+from presel.reference_model.reading import Sample
+from presel.tables import DatasetRef
+from tests.reference_model.drawn import samples
+
+
+def manner(made: list[Sample]) -> list[Sample]:
+    """The samples with answers in a manner that the base does not know, so that tuning has something to teach."""
+    return [
+        sample._replace(turns=tuple(Turn(turn.question, f"Seen here: {turn.response}") for turn in sample.turns))
+        for sample in made
+    ]
+
+
+def publish_drawn(folder: Path, tasks: list[str], count: int, name: str = "demo") -> DatasetRef:
+    """Pictures below `folder/pool`, the version on `folder/store`."""
+    made = manner(samples(folder / "pool", tasks, count))
+    rows = [
+        {
+            "sample_id": sample.id, "task": sample.task, "key": sample.key, "content": sample.content,
+            "turns": [turn._asdict() for turn in sample.turns], "kind": "short_answer", "model": "drawn",
+            "origin": "selected", "weight": 1 / len(tasks), "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0,
+        }
+        for sample in sorted(made)
+    ]  # fmt: skip
+    files = {"data.parquet": table_store.encode(pa.Table.from_pylist(rows, schema=RECORDS))}
+    about = {"content": versions.content_digest(files), "before": None, "records": len(rows)}
+    store = str(folder / "store")
+    return versions.complete(store, name, versions.claim(store, name, about), files, about, {})
