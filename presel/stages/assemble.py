@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,21 +36,24 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
     """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
 
     `tasks.json` beside it counts `images` (listed) and `usable` of every task that was listed; listed = usable + rejected.
-    Facts: `pool`, one digest over all sample ids.
+    Facts: `pool`, one digest over all sample ids; `reuploaded`, objects with another etag than before and the same bytes
+    (listing alone counts them as changed).
     Raises SupplyError when no image of the pool is usable.
     """
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
     usable: Counter[str] = Counter()
-    digests = []
+    digests, reuploaded = [], 0
     with tempfile.TemporaryDirectory(prefix="presel-assemble-") as folder:
-        spilled = _spill(catalog, embeddings, Path(folder))
+        spilled, gone = _spill(catalog, embeddings, Path(folder))
         for number, task in enumerate(sorted(spilled), start=1):
-            ids = _write_task(out, task, spilled[task])
+            table = _read(spilled[task])
+            reuploaded += len(gone & set(_objects(table)))
+            ids = _write_task(out, task, table)
             usable[task] = len(ids)
             digests.append(task_digest(task, ids))
             progress.report("assemble", "samples", number, len(spilled), "tasks", f"{usable.total():,} samples")
     counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
-    out.note(pool=short_digest(*digests))
+    out.note(pool=short_digest(*digests), reuploaded=reuploaded)
     out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
     if not usable.total():
         raise SupplyError(
@@ -61,23 +65,35 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
         )
 
 
-def _spill(catalog: TableRef, embeddings: list[TableRef], folder: Path) -> dict[str, list[Path]]:
-    """Rows of every embedding part that are still in the pool, in one file per part and task."""
+def _spill(
+    catalog: TableRef, embeddings: list[TableRef], folder: Path
+) -> tuple[dict[str, list[Path]], set[tuple[str, str, str]]]:
+    """Rows of every embedding part that are still in the pool, in one file per part and task; and what the others were."""
     removed = removed_ids(catalog)
     files: dict[str, list[Path]] = {}
+    gone: set[tuple[str, str, str]] = set()
     for part in (single for ref in embeddings for single in ref.split()):
         table = table_store.read(part)
-        present = table.filter(pc.invert(pc.is_in(table["image_id"], value_set=removed))).select(_CARRIED)
+        went = pc.is_in(table["image_id"], value_set=removed)
+        gone.update(_objects(table.filter(went)))
+        present = table.filter(pc.invert(went)).select(_CARRIED)
         for task in pc.unique(present["task"]).to_pylist():
             file = folder / f"{short_digest(task)}-{len(files.setdefault(task, [])):06d}.arrow"
             feather.write_feather(present.filter(pc.equal(present["task"], task)), file, compression="uncompressed")
             files[task].append(file)
-    return files
+    return files, gone
 
 
-def _write_task(out: Output, task: str, files: list[Path]) -> list[str]:
+def _objects(table: pa.Table) -> Iterator[tuple[str, str, str]]:
+    return zip(*(table[name].to_pylist() for name in ("task", "key", "content")), strict=True)
+
+
+def _read(files: list[Path]) -> pa.Table:
+    return pa.concat_tables([feather.read_table(file, memory_map=False) for file in files]).sort_by("key")
+
+
+def _write_task(out: Output, task: str, table: pa.Table) -> list[str]:
     """One task's samples; returns their ids. Of a content's keys the smallest stays."""
-    table = pa.concat_tables([feather.read_table(file, memory_map=False) for file in files]).sort_by("key")
     kept: dict[str, int] = {}
     keys = table["key"].to_pylist()
     for row, content in enumerate(table["content"].to_pylist()):

@@ -142,3 +142,18 @@ def test_every_file_of_the_salted_demo_pool_has_the_fate_it_deserves(tmp_path: P
     assert not wrong
     assert sum(counts(done.samples, "images").values()) == len(listed)
     assert sum(counts(done.samples, "usable").values()) == len(usable)
+
+
+def test_what_was_uploaded_again_unchanged_is_told_from_what_changed(tmp_path: Path) -> None:
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", *range(6)))
+    before = run(uri, store)
+    assert table_store.facts(before.samples)["reuploaded"] == 0
+    for key in keys("a", 1, 2):  # a file that is written again has another time, and so another etag
+        open_store(uri).write(key, open_store(uri).read(key))
+    open_store(uri).write("a/003.jpg", picture(77))
+    after = run(uri, store)
+    facts = table_store.facts(after.catalog)
+    assert [facts[name] for name in ("new", "kept", "changed", "removed")] == [0, 3, 3, 0]
+    assert table_store.facts(after.samples)["reuploaded"] == 2
+    assert after.samples.rows == 6
