@@ -136,6 +136,14 @@ def test_nonsense_is_a_400(body: bytes) -> None:
         assert httpx2.post(endpoint.url + "/chat/completions", content=body).status_code == 400
 
 
+def test_its_counts_can_be_asked_for() -> None:
+    with serve(looks, faults={"server_error": 1.0}) as endpoint:
+        with pytest.raises(openai.InternalServerError):
+            ask(endpoint)
+        counts = httpx2.get(endpoint.url + "/counts").json()
+    assert (counts["total"], counts["billed"], counts["faults"]) == (1, 0, {"server_error": 1})
+
+
 def test_it_ends_while_requests_hang() -> None:
     with serve(looks, faults={"hang": 1.0}) as endpoint:
 

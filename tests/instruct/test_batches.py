@@ -24,7 +24,7 @@ from presel.storage import open_store
 from tests.instruct.pools import BATCH, PRICES, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 
-STEPS = ("upload", "intent", "create", "id", "poll", "download")
+STEPS = ("upload", "intent", "create", "poll", "download")
 
 
 def batch(url: str, finish_live: bool = False, **settings: Any) -> GeneratorConfig:
@@ -131,14 +131,6 @@ def test_a_creation_whose_answer_was_lost_is_found_by_its_metadata(pool: Pool) -
     lost = [fault for fault in endpoint.counts.faults if "POST batches" in fault]
     assert lost
     assert (ref.rows, endpoint.counts.batched, len(endpoint.batches.batches)) == (12, 12, 6)
-
-
-def test_an_expired_batchs_finished_part_is_kept_and_only_the_rest_is_asked_again(pool: Pool) -> None:
-    with serve(looks, faults={"batch_expires": 1.0}) as endpoint:
-        ref = pool.instruct(batch(endpoint.url), picked=8)
-    assert ref.rows == 8
-    assert endpoint.counts.billed == 8  # halves: 4, 2, 1 and then none of one ... until it is asked alone
-    assert len(endpoint.batches.batches) > 3
 
 
 def test_what_a_batch_leaves_open_can_be_finished_live(pool: Pool) -> None:

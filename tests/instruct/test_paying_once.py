@@ -20,7 +20,7 @@ from presel.instruct import keeping
 from presel.instruct.ledger import Ledger
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
-from tests.instruct.pools import Pool, generator, reasons, rows
+from tests.instruct.pools import BATCH, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 
 
@@ -112,6 +112,21 @@ def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: py
     assert all(row["turns"][0]["question"].isupper() for row in rows(after))
 
 
+def test_a_batch_whose_id_was_not_stored_is_found_and_not_created_again(pool: Pool) -> None:
+    with serve(looks, batch_seconds=0.3) as endpoint:
+        assert Worker(pool.root, endpoint.url, 8, "--batch", "--die-before", "id").wait() == -9
+        assert len(endpoint.batches.batches) == 1
+        ref = pool.instruct(generator(endpoint.url, mode="batch", batch=BATCH), picked=8)
+    assert (ref.rows, endpoint.counts.batched, len(endpoint.batches.batches)) == (8, 8, 1)
+
+
+def test_an_expired_batchs_finished_part_is_kept_and_only_the_rest_is_asked_again(pool: Pool) -> None:
+    with serve(looks, faults={"batch_expires": 1.0}) as endpoint:
+        ref = pool.instruct(generator(endpoint.url, mode="batch", batch=BATCH), picked=8)
+    assert (ref.rows, endpoint.counts.billed) == (8, 8)
+    assert len(endpoint.batches.batches) == 4  # of 8, 4, 2 and 1 requests: each finished half of its own
+
+
 def test_two_workers_on_one_image_buy_it_once(pool: Pool) -> None:
     with serve(looks, latency=0.05) as endpoint:
         workers = [Worker(pool.root, endpoint.url, 12, "--label", name) for name in ("a", "b", "c")]
@@ -183,6 +198,7 @@ def test_a_store_that_fails_for_a_moment_does_not_cost_an_answer(pool: Pool, mon
         {"prompt": PromptConfig(kind="reasoning")},
         {"prompt": PromptConfig(language="Deutsch")},
         {"prompt": PromptConfig(turns=2)},
+        {"prompt": PromptConfig(examples=(({"question": "How many?", "response": "Two."},),))},
         {"prompts": {"shapes": PromptConfig(template="Count the shapes.")}},
     ],
     ids=str,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,16 @@ def test_the_key_is_that_of_the_content_and_of_every_word_that_is_sent() -> None
 def test_the_key_is_stable_between_releases() -> None:
     """A changed key buys everything again: whoever breaks this test must want to."""
     assert request().key == "176027cb372396a24d017627997fdb07"
+
+
+def test_another_content_schema_or_way_to_make_the_picture_is_another_question() -> None:
+    config = GeneratorConfig(max_cost=1.0)
+    other = [
+        opening("cd" * 32, "charts", config),
+        opening(CONTENT, "charts", config, picture_version=2),
+        replace(request(), schema={"type": "object"}),
+    ]
+    assert len({request().key, *(asked.key for asked in other)}) == 4
 
 
 def test_the_last_slash_of_an_address_is_not_another_endpoint() -> None:

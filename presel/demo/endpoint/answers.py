@@ -94,6 +94,8 @@ def failure(code: str, message: str, kind: str = "invalid_request_error") -> dic
 
 def looks(picture: bytes, words: str, _request: Mapping[str, Any]) -> list[tuple[str, str]]:
     """An annotator that needs no ground truth: it says what can be measured in any picture."""
+    if not picture:
+        return [("What is there to see?", "No picture was sent.")]
     image = Image.open(io.BytesIO(picture))
     width, height = image.size
     facts = [

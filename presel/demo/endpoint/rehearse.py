@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 
 from presel.demo.endpoint.answers import looks
 from presel.demo.endpoint.server import serve
@@ -36,4 +35,4 @@ def rehearse(
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
-            say(json.dumps(asdict(endpoint.counts)))
+            say(json.dumps(endpoint.counts.document()))

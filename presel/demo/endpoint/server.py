@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -33,6 +33,9 @@ class Counts:
     output_tokens: int = 0
     most_at_once: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+
+    def document(self) -> dict[str, Any]:
+        return {**vars(self), "faults": dict(self.faults)}
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Endpoint:
         if self._key is not None and incoming.headers.get("authorization") != f"Bearer {self._key}":
             return reply(401, failure("invalid_api_key", "Incorrect API key provided."))
         if incoming.path.endswith("/counts"):
-            return reply(200, asdict(self.counts))
+            return reply(200, self.counts.document())
         if incoming.path.endswith("/models"):
             return reply(200, {"object": "list", "data": [{"id": "demo-annotator", "object": "model"}]})
         if not incoming.path.endswith("/chat/completions"):
@@ -137,7 +140,7 @@ class Endpoint:
             return 400, failure("content_filter", "The picture was flagged by our policy."), fault
         try:
             turns = self._annotate(question.picture, question.words, question.body)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             return 400, failure("invalid_request", str(error)), None
         body = completion(question, turns, fault)
         usage = body.get("usage", {})
