@@ -164,7 +164,9 @@ def side(n: int, peer: str | None) -> dict[str, Any]:
     for name, ask in (("presel", ask_presel), ("curator", lambda *of: ask_curator(peer, *of))):
         for faults in ("none", "mild", "storm"):
             with tempfile.TemporaryDirectory() as folder, endpoint(0.05, faults=faults) as url:
-                pool(Path(folder), n + 1)
+                pool(
+                    Path(folder), n + 1, pictures=n + 1
+                )  # faults are drawn by what is sent: equal pictures, equal faults
                 if faults != "none":
                     seconds, rows, said = ask(url, folder, n, "Be exact.")
                     found[f"{name}, {faults}"] = {
@@ -234,12 +236,12 @@ def pace(n: int, concurrency: int) -> dict[str, Any]:
     return {**measure.end(), "share_of_limit": round(used, 4), "throttled": extra}
 
 
-def pool(root: Path, n: int) -> TableRef:
-    """`n` JPEGs on disk, all picked: four pictures, and a comment that makes each file's content its own."""
-    kinds = [picture(seed, 43) for seed in range(4)]
+def pool(root: Path, n: int, pictures: int = 4) -> TableRef:
+    """`n` JPEGs on disk, all picked: some pictures, and a comment that makes each file's content its own."""
+    kinds = [picture(seed, 43) for seed in range(pictures)]
     (root / "pool" / "t").mkdir(parents=True)
     for i in range(n):
-        data = kinds[i % 4][:-2] + b"\xff\xfe\x00\x0a" + f"{i:08d}".encode() + b"\xff\xd9"
+        data = kinds[i % pictures][:-2] + b"\xff\xfe\x00\x0a" + f"{i:08d}".encode() + b"\xff\xd9"
         (root / "pool" / "t" / f"{i}.jpg").write_bytes(data)
     return table_of(root, n)
 
@@ -286,11 +288,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault(KEY, "any")
     if asked.way == "side":
-        print(
-            json.dumps(
-                {"way": "side", **side(min(asked.requests, 300), asked.peer_python)}, indent=1
-            )
-        )
+        print(json.dumps({"way": "side", **side(min(asked.requests, 300), asked.peer_python)}, indent=1))
         return
     print(json.dumps({"way": asked.way, **WAYS[asked.way](asked.requests, asked.concurrency)}))
 

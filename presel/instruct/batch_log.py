@@ -50,11 +50,12 @@ class BatchLog:
         found = [Request.of(json.loads(line)) for line in lines]
         return {request.key: request for request in found}
 
-    def intend(self, number: int, file: str, digest: str) -> None:
-        self._store.write(f"{FOLDER}/{number:08d}-intent.json", json.dumps({"file": file, "digest": digest}).encode())
+    def intend(self, number: int, file: str, digest: str, base_url: str) -> None:
+        document = {"file": file, "digest": digest, "base_url": base_url}
+        self._store.write(f"{FOLDER}/{number:08d}-intent.json", json.dumps(document).encode())
 
     def intent(self, number: int) -> dict[str, str] | None:
-        """The uploaded `file` and its `digest`."""
+        """The uploaded `file`, its `digest`, and the `base_url` of the provider that has it."""
         found: dict[str, str] | None = self._read(f"{FOLDER}/{number:08d}-intent.json")
         return found
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from presel.errors import EndpointError, EndpointRefused, EndpointUnavailable
+from presel.errors import EndpointError, EndpointRefused, EndpointUnavailable, NotFound
 from presel.instruct.batch_client import ENDED, Batch, BatchClient
 from presel.instruct.batch_log import BatchLog
 from presel.instruct.failures import Reading
@@ -71,6 +71,8 @@ class Runner:
     attempts: int
     poll: float
     price_share: float
+    base_url: str
+    """Of the endpoint, as it is written in keys."""
 
     async def create(self, lease: Lease, requests: Mapping[str, Request], path: Path, digest: str) -> Batch:
         """Upload a file and create its batch. Raises EndpointError; the lease is given back if there is none."""
@@ -81,7 +83,7 @@ class Runner:
                 metadata = await self._metadata(lease, digest)
                 file = await self.api.upload(path, f"presel-{metadata['presel_store']}-{lease.number}.jsonl")
                 await self._still_ours(lease)
-                await self.io(self.log.intend, lease.number, file, digest)
+                await self.io(self.log.intend, lease.number, file, digest, self.base_url)
                 created = True  # until the opposite is known
                 batch = await self._created(lease, file, metadata)
                 if batch is not None:
@@ -94,6 +96,11 @@ class Runner:
                 await self.settle(lease, 0.0, 0.0)
             raise
 
+    async def is_elsewhere(self, lease: Lease) -> bool:
+        """Whether a batch is at another endpoint than ours: then it is none of our business, and has none of our keys."""
+        intent = await self.io(self.log.intent, lease.number)
+        return intent is not None and intent["base_url"] != self.base_url
+
     async def fetch(self, lease: Lease) -> dict[str, End] | None:
         """What became of a batch that another process began; None: there is none (any more), and its lease is settled."""
         name = await self.io(self.log.batch, lease.number)
@@ -103,7 +110,13 @@ class Runner:
                 return None
             name = found.id
             await self.io(self.log.begun, lease.number, name)
-        return await self.reap(lease, name, await self.io(self.log.requests, lease.number))
+        try:
+            requests = await self.io(self.log.requests, lease.number)
+        except NotFound:
+            if await self.io(self.purse.taken, lease):  # another process was quicker, and tidied up
+                return None
+            raise
+        return await self.reap(lease, name, requests)
 
     async def reap(self, lease: Lease, name: str, requests: Mapping[str, Request]) -> dict[str, End] | None:
         """Wait for a batch, keep its answers, settle its lease; None: the run was ended before the batch was."""
@@ -111,9 +124,12 @@ class Runner:
         if self.desk.stopped is not None:
             return None
         if batch is None:
-            log.warning("the provider knows batch %s no more: all it can have cost counts as spent", name)
-            await self.settle(lease, 0.0, lease.amount)
-            return {key: Left("connection", "the batch is gone") for key in requests}
+            raise EndpointRefused(
+                f"the provider does not know the batch {name}, which may be paid for",
+                where=f"lease {lease.number} of this store",
+                fix="use the key of the account or project that began it; or, to give it up and buy its answers again, delete "
+                f"ledger/batches/{lease.number:08d}.json and ledger/batches/{lease.number:08d}-intent.json",
+            )
         if batch.status == "failed":
             await self.settle(lease, 0.0, 0.0)
             return self._all_failed(batch, requests)

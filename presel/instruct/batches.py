@@ -216,6 +216,8 @@ class Batches:
         self._waiting[number] = len(lease.amounts)
         try:
             while self._desk.stopped is None and not await self._io(purse.taken, lease):
+                if await self._run.is_elsewhere(lease):
+                    break
                 if await self._io(self._run.log.batch, number) or await self._io(purse.gone, lease):
                     ends = await self._run.fetch(lease)
                     self._fetched.update(key for key, end in (ends or {}).items() if isinstance(end, Answer))

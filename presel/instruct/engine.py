@@ -181,6 +181,7 @@ class Engine:
             attempts=self.generator.attempts,
             poll=config.poll,
             price_share=config.price_share,
+            base_url=self.generator.base_url.rstrip("/"),
         )
         return Batches(runner, config, self._leasing.cap_reached, self._spawn)
 

@@ -125,6 +125,28 @@ def test_a_live_run_waits_for_the_batch_that_a_dead_one_left(pool: Pool) -> None
     assert (endpoint.counts.batched, endpoint.counts.total) == (10, 2)
 
 
+def test_a_batch_at_another_endpoint_is_left_to_whoever_asks_that_one(pool: Pool) -> None:
+    with serve(looks, batch_seconds=0.3) as one, serve(looks) as other:
+        assert Worker(pool.root, one.url, 6, "--batch", "--die-before", "poll").wait() == -9
+        assert pool.instruct(batch(other.url), picked=6).rows == 6
+        assert (one.counts.batched, other.counts.batched) == (6, 6)
+        assert spent(pool)["reserved_usd"] > 0
+        assert pool.instruct(batch(one.url), picked=6).rows == 6
+    assert (one.counts.batched, other.counts.batched) == (6, 6)
+    assert spent(pool) == {"spent_usd": pytest.approx(bill(one) + bill(other)), "reserved_usd": 0}
+
+
+def test_a_batch_that_the_provider_does_not_know_stops_the_run_and_is_not_bought_again(pool: Pool) -> None:
+    with serve(looks) as endpoint:
+        assert Worker(pool.root, endpoint.url, 6, "--batch", "--die-before", "poll").wait() == -9
+        hidden = endpoint.batches.batches.pop("batch_0000")  # as for a key of another project
+        with pytest.raises(EndpointRefused, match="does not know the batch"):
+            pool.instruct(batch(endpoint.url), picked=6)
+        endpoint.batches.batches["batch_0000"] = hidden
+        assert pool.instruct(batch(endpoint.url), picked=6).rows == 6
+    assert endpoint.counts.batched == 6
+
+
 def test_a_creation_whose_answer_was_lost_is_found_by_its_metadata(pool: Pool) -> None:
     with serve(looks, faults={"reset": 0.5, "truncated": 0.2}, seed=3) as endpoint:
         ref = pool.instruct(batch(endpoint.url, requests_per_file=2, attempts=20), picked=12)
