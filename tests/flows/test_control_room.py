@@ -20,6 +20,10 @@ from presel.demo.setting import KEY, Setting, environment, staged
 from presel.instruct.ledger import Ledger
 from presel.storage import open_store
 
+# Each test starts two or three refreshes in processes of their own: a minute and a half together on an idle machine.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("PRESEL_SYSTEM"), reason="whole refreshes: `make test-system` runs it"
+)
 ROOT = Path(__file__).parents[2]
 SECRET = "sk-presel-never-to-be-seen-0123456789"
 RUN = """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from flows.refresh import refresh
-from presel import explain, run_record, summary, table_store
+from presel import curve, explain, run_record, summary, table_store
 from presel.demo.salt import SALT
 from presel.demo.setting import Setting, staged
 from presel.run_record import RunRecord
@@ -91,6 +91,19 @@ def test_every_broken_file_of_the_pool_is_a_reject_with_its_reason(first):
     assert {key: rejects.get(key) for key in expected} == expected
 
 
+def test_the_plan_says_what_other_budgets_would_cost_and_cover(first):
+    points = curve.read(first.record.plan)
+    rows = summary.task_rows(first.record)
+    usable, reference = sum(row["usable"] for row in rows), sum(row["reference"] for row in rows)
+    assert [point["share"] for point in points] == list(curve.BUDGETS)
+    assert all(point["records"] <= max(reference, int(point["share"] * usable + 1e-9)) for point in points)
+    assert [point["coverage"] for point in points] == sorted(point["coverage"] for point in points)
+    assert [point["price_usd"] for point in points] == sorted(point["price_usd"] for point in points)
+    assert points[-1]["coverage"] > points[0]["coverage"]
+    chosen = next(point for point in points if point["share"] == 0.15)
+    assert chosen["records"] == sum(row["reference"] + row["quota"] for row in rows)
+
+
 def test_no_usable_image_is_lost(first):
     rows = summary.task_rows(first.record)
     assert sum(row["images"] for row in rows) >= IMAGES
@@ -129,7 +142,7 @@ def test_the_run_can_be_seen_in_the_ui(first):
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
     with get_client(sync_client=True) as client:
-        keys = [f"demo-{name}" for name in ("plan", "weights", "rejects", "map", "gallery", "report", "dataset")]
+        keys = [f"demo-{name}" for name in ("plan", "weights", "budgets", "rejects", "map", "gallery", "report", "dataset")]
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)), limit=50)
     assert {artifact.key for artifact in found} == set(keys)
     assert all(len(str(artifact.data)) < 200_000 for artifact in found)

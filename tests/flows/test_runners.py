@@ -35,7 +35,7 @@ def files(dataset: DatasetRef) -> dict[str, str]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="starts a cluster: `make test-system` runs it")
 @pytest.mark.parametrize("runner", ["ray", "dask"])
 def test_a_cluster_of_two_workers_makes_the_bytes_that_threads_make(runner: str, tmp_path: Path) -> None:
     pytest.importorskip(f"prefect_{runner}", reason=f"pip install 'presel[{runner}]'")

@@ -7,9 +7,12 @@ import shutil
 import pytest
 from pydantic import ValidationError
 
-from presel import table_store
+from presel import summary, table_store
 from presel.config import GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
 from presel.dataset import versions
+from presel.explain import explain
+from presel.report import pieces
+from presel.stages.report import build_report
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import chosen, put
 
@@ -38,6 +41,19 @@ def test_near_duplicates_of_kept_samples_are_left_out(pool: Pool):
     kept = {row["key"] for row in chosen(second, origin="kept")}
     told = [row for ref in second.record.rankings for row in table_store.rejects(ref).to_pylist()]
     assert any(row["detail"].rpartition(" with ")[2] in kept for row in told)
+
+
+def test_kept_samples_are_reported_explained_and_counted(pool: Pool):
+    put(pool, "photo", range(900, 930))
+    second = pool.refresh()
+    kept = chosen(second, origin="kept")
+    page = table_store.file(build_report(second.record).report, "page.html").decode()
+    assert "kept from an earlier version" in page
+    told = explain(second.record, kept[0]["key"])
+    assert told.verdict.startswith("kept:")
+    assert told.paid_usd == kept[0]["cost_usd"]
+    assert sum(row["kept"] for row in pieces.plan_rows(second.record)) == len(kept)
+    assert summary.money(second.record).paid == pytest.approx(sum(row["cost_usd"] for row in second.rows.values()))
 
 
 def test_while_selected_chooses_as_though_there_were_no_past(pool: Pool, tmp_path):

@@ -89,6 +89,16 @@ def _until(done: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
     raise AssertionError(f"not within {seconds:.0f} s")
 
 
+def _descendants(pid: int) -> list[int]:
+    """A worker starts flows in sessions of their own, so its process group is not all of it."""
+    found: list[int] = []
+    with suppress(FileNotFoundError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += [*_descendants(int(child)), int(child)]
+    return found
+
+
 @dataclass
 class Installation:
     """What an operator has: a server that can be killed, workers that can be killed, a pool that can change."""
@@ -120,10 +130,11 @@ class Installation:
         self.start(name, "worker", "start", "--pool", pool, "--type", "process", "--limit", "1", "--name", name)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """The process and everything it has started."""
+        """The process and everything it has started, all within a moment: a power cut, as far as they can tell."""
         process = self.processes.pop(name)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        for pid in [*_descendants(process.pid), process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
         process.wait(60)
 
     def prefect(self, *arguments: str) -> str:
