@@ -192,7 +192,10 @@ class Installation:
     def logs(self, run_id: str) -> list[str]:
         inner = self.post("flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
         ids = [run_id, *(run["id"] for run in inner)]
-        return [line["message"] for line in self.post("logs/filter", logs={"flow_run_id": {"any_": ids}}, limit=200)]
+        lines: list[str] = []
+        while page := self.post("logs/filter", logs={"flow_run_id": {"any_": ids}}, limit=200, offset=len(lines)):
+            lines += [line["message"] for line in page]
+        return lines
 
 
 @pytest.fixture(scope="session")
