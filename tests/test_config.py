@@ -25,6 +25,7 @@ def test_paper_mode_has_no_guard_and_allows_nothing_of_ours():
     assert RefreshConfig.model_validate({**MINIMAL, "mode": "paper"}).selection.near_duplicate is None
     for section in ({"selection": {"near_duplicate": 0.9}}, {"selection": {"strategy": "coverage"}},
                     {"weights": {"shrinkage": True}}, {"weights": {"estimator": "trimmed"}},
+                    {"reference_model": {"fit": "cross"}},
                     {"reference_model": {"lora": {"question_dropout": 0.2}}}):  # fmt: skip
         with pytest.raises(ValidationError, match="departs from it"):
             RefreshConfig.model_validate({**MINIMAL, "mode": "paper", **section})

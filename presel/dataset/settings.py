@@ -18,6 +18,8 @@ def portable(config: RefreshConfig) -> dict[str, Any]:
     """
     settings: dict[str, Any] = canonical(config)
     del settings["source"]["uri"], settings["generator"]["base_url"]
+    if settings["reference_model"]["served"] is not None:
+        del settings["reference_model"]["served"]["base_url"]
     for section, setting in (("encoder", "weights"), ("reference_model", "model")):
         value = settings[section][setting]
         if value is not None and PurePath(value).is_absolute():

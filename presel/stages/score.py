@@ -148,9 +148,13 @@ def _length(sample: Sample) -> tuple[int, str]:
 
 def _served(samples: list[Sample], source: SourceConfig, images: ImageConfig, config: ReferenceModelConfig) -> Scored:
     assert config.served is not None
-    chat = ChatFormat(load_processor(config))
-    with ServedModel(config.served, chat, config.max_length, config.turns) as model:
+    with ServedModel(config.served, _chat(config), config.max_length, config.turns) as model:
         yield from model.score(samples, ImageReader(source, images))
+
+
+@lru_cache(maxsize=1)
+def _chat(config: ReferenceModelConfig) -> ChatFormat:
+    return ChatFormat(load_processor(config))
 
 
 def _imported(samples: list[Sample], model: TableRef) -> Scored:

@@ -7,7 +7,9 @@ import torch
 
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, ServedConfig, SourceConfig
+from presel.dataset.settings import portable
 from presel.demo.lvlm import base_folder
+from presel.demo.setting import demo_config
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError
 from presel.reference_model import Turn, load, served
 from presel.stages.fit import fit_reference_model
@@ -182,6 +184,11 @@ def test_served_and_fitted_exclude_each_other(server):
     config = through(server)
     assert config.fit == "none"
     assert ReferenceModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_the_servers_address_is_not_published(server):
+    config = demo_config("pool", "store").model_copy(update={"reference_model": through(server)})
+    assert portable(config)["reference_model"]["served"] == {"model": "tiny"}
 
 
 def test_no_weights_are_read_for_a_served_model(server, made, monkeypatch):
