@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class BatchClient:
 
     def __init__(self, client: Client, generator: GeneratorConfig) -> None:
         self._reading, self._generator = client.reading, generator
-        self._sdk = client.opened()
+        self._client = client
 
     async def upload(self, path: Path, name: str) -> str:
         """The id of the uploaded file. Raises EndpointRefused where there is no batch API."""
@@ -118,8 +119,13 @@ class BatchClient:
                 break
         return found["lines"] if found else None
 
+    @cached_property
+    def _sdk(self) -> openai.AsyncOpenAI:
+        return self._client.opened()
+
     async def close(self) -> None:
-        await self._sdk.close()
+        if "_sdk" in vars(self):
+            await self._sdk.close()
 
     async def _insisted(
         self, call: Call, seconds: float | None = None, parse: Callable[[str], Any] | None = None

@@ -18,6 +18,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import httpx2
@@ -45,7 +46,6 @@ class Client:
         self._secret = secret(generator)
         self._timeout = generator.timeout
         self._where = resolved_base_url(generator.base_url)
-        self._trust = ssl.create_default_context()  # 60 ms: made once for all connections
         self._idle: list[openai.AsyncOpenAI] = []
         self.reading = Reading(self._where, self._secret)
 
@@ -75,11 +75,17 @@ class Client:
     def opened(self) -> openai.AsyncOpenAI:
         """An SDK client with one connection."""
         http = httpx2.AsyncClient(
-            verify=self._trust,
+            verify=_trust(),
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
             timeout=httpx2.Timeout(self._timeout, connect=15.0),
         )
         return openai.AsyncOpenAI(api_key=self._secret, base_url=self._where, max_retries=0, http_client=http)
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """The certificates to trust: 60 ms to read, so once a process."""
+    return ssl.create_default_context()
 
 
 def resolved_base_url(base_url: str) -> str:
