@@ -150,6 +150,25 @@ def test_copies_of_the_reference_set_are_left_out() -> None:
     assert 0 not in ranking.rows
 
 
+@EVERY
+def test_nothing_is_left_where_every_row_repeats_a_chosen_one(strategy: str) -> None:
+    rows, chosen = np.ones((5, 3)), np.arange(5) == 0
+    ranking = rank(rows, np.zeros(5, dtype=int), chosen=chosen, near_duplicate=0.98, strategy=strategy)
+    assert len(ranking) == 0
+    assert sorted(ranking.copies.tolist()) == [1, 2, 3, 4]
+    assert select(rows, np.zeros(5, dtype=int), 3, chosen=chosen, near_duplicate=0.98, strategy=strategy).tolist() == []
+
+
+@EVERY
+def test_the_lowest_and_the_highest_label_are_labels_like_any(strategy: str) -> None:
+    bounds = np.iinfo(np.int64)
+    labels = np.array([bounds.min, bounds.max, 0])[np.arange(12) % 3]
+    ranking = rank(unit(12, 4), labels, strategy=strategy)
+    assert sorted(ranking.rows.tolist()) == list(range(12))
+    for label in set(labels.tolist()):
+        assert ranking.rank_in_cluster[ranking.clusters == label].tolist() == [0, 1, 2, 3]
+
+
 def test_many_copies_beyond_one_block_are_all_found() -> None:
     rows = np.repeat(unit(3, 24), 700, axis=0)
     assert len(rank(rows, np.zeros(2100, dtype=int), near_duplicate=0.999)) == 3

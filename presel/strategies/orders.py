@@ -102,6 +102,8 @@ def _farthest(embeddings: Matrix, kept: Sequence[Kept], wanted: int) -> Rows:
     rows = np.concatenate([one.rows for one in kept])
     chance = np.concatenate([one.cluster.chance[one.places] for one in kept])
     taken = np.concatenate([one.cluster.taken for one in kept])
+    if not len(rows):  # every member repeats a row that was chosen elsewhere
+        return rows
     return rows[farthest_first(embeddings[rows], embeddings[taken], first=int(chance.argmin()), wanted=wanted)]
 
 

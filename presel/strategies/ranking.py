@@ -148,7 +148,8 @@ def _ranking(vectors: NDArray[np.float32], guarded: list[_Guarded], picks: Rows,
 def _counted(labels: Rows) -> Rows:
     """How many earlier entries carry the same label."""
     order = np.argsort(labels, kind="stable")
-    starts = np.flatnonzero(np.diff(labels[order], prepend=np.iinfo(np.int64).min))
+    # The lowest label wraps to the highest: still another one.
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order[:1]] - 1))
     lengths = np.diff(np.append(starts, len(labels)))
     counted = np.empty(len(labels), dtype=np.int64)
     counted[order] = np.arange(len(labels)) - np.repeat(starts, lengths)
