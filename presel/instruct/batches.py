@@ -217,6 +217,7 @@ class Batches:
         try:
             while self._desk.stopped is None and not await self._io(purse.taken, lease):
                 if await self._run.is_elsewhere(lease):
+                    purse.elsewhere.add(number)
                     break
                 if await self._io(self._run.log.batch, number) or await self._io(purse.gone, lease):
                     ends = await self._run.fetch(lease)

@@ -57,6 +57,8 @@ class Purse:
         self.cap, self.owner, self.in_flight = cap, owner, in_flight
         self._ledger, self._watch = Ledger(store), Watch(store)
         self._log, self._lock = LeaseLog(store, owner.id), threading.Lock()
+        self.elsewhere: set[int] = set()
+        """Leases for batches at other endpoints: they hold money, and nobody here can make them give it back."""
 
     def lease(self, wanted: Sequence[tuple[str, float]], batch: bool = False) -> Grant:
         """Set money aside for as many of the wanted requests as the cap allows, in their order.
@@ -114,7 +116,7 @@ class Purse:
             waiting = frozenset(key for key, _ in wanted if key in held)
             amounts = self._affordable([(key, amount) for key, amount in wanted if key not in waiting])
             if not amounts:
-                return Grant(None, waiting, exhausted=not self._log.open and not waiting)
+                return Grant(None, waiting, exhausted=not self._log.open.keys() - self.elsewhere and not waiting)
             lease = self._log.claim(amounts, self.in_flight, batch)
             if lease is not None:
                 return Grant(lease, waiting, check=frozenset(amounts) & self._log.foreign)

@@ -128,6 +128,8 @@ def test_a_live_run_waits_for_the_batch_that_a_dead_one_left(pool: Pool) -> None
 def test_a_batch_at_another_endpoint_is_left_to_whoever_asks_that_one(pool: Pool) -> None:
     with serve(looks, batch_seconds=0.3) as one, serve(looks) as other:
         assert Worker(pool.root, one.url, 6, "--batch", "--die-before", "poll").wait() == -9
+        with pytest.raises(BudgetExceeded):  # what that batch holds is not waited for here
+            pool.instruct(generator(other.url, max_cost=1.001 * spent(pool)["reserved_usd"]), picked=6)
         assert pool.instruct(batch(other.url), picked=6).rows == 6
         assert (one.counts.batched, other.counts.batched) == (6, 6)
         assert spent(pool)["reserved_usd"] > 0
