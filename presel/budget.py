@@ -18,29 +18,40 @@ import heapq
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import whole_number
+from presel.checks import array, numbers, whole_number
 from presel.errors import InputError
 
 WHERE = "presel.budget.allocate"
+MOST_SEATS = 1 << 50
+"""Up to here the seats counted at once, in float64, are right to within the one that is held back."""
 
 
 def allocate(weights: ArrayLike, supply: ArrayLike, total: int, *, held: ArrayLike | None = None) -> NDArray[np.int64]:
     """Seats per task, in proportion to `weights`, never above `supply`.
 
-    weights float[M] >= 0, any scale; supply int[M] >= 0; total >= 0. held int[M] >= 0, None for none: seats that are taken
-    already; `supply`, `total` and the result are about further seats, and the sequence goes on from there, so a task that
-    holds more than its share gets none until the others have caught up. Returns int64[M] whose sum is exactly
+    weights float[M] >= 0, any scale; supply int[M] >= 0; total >= 0, above 2^50 only where it fills every task. held
+    int[M] >= 0, None for none: seats that are taken already; `supply`, `total` and the result are about further seats,
+    and the sequence goes on from there, so a task that holds more than its share gets none until the others have caught
+    up. Returns int64[M] whose sum is exactly
     `min(total, supply.sum())` (the difference to `total` is the shortfall) and of which no entry ever falls when
-    `total` grows. Equal claims go to the lowest index, so pass tasks sorted by name. A task of weight zero gets seats
+    `total` grows. Equal claims go to the lowest index, so pass tasks sorted by name. Ties are ties as floats: claims
+    whose float64 quotients `w / (2 s + 1)` round to the same number count as equal. A task of weight zero gets seats
     only after all others are full, equally with its like; all weights zero means equal weights.
-    Raises InputError for shapes that differ, negative or non-finite weights, fractional or negative supply.
+    Raises InputError for shapes that differ, negative or non-finite weights, fractional or negative supply or held.
     """
-    weight, room = _arguments(weights, supply)
-    taken = np.zeros_like(room) if held is None else _arguments(weights, held)[1]
+    weight = _weights(weights)
+    room = _counts(supply, weight, name="supply")
+    taken = np.zeros_like(room) if held is None else _counts(held, weight, name="held")
+    left = whole_number(total, WHERE, name="total", least=0)
+    # Sums of Python integers: supplies may mean "no limit", and their int64 sum would wrap.
+    if left >= sum(room.tolist()):
+        return room
+    if left > MOST_SEATS:
+        raise InputError("`total` is too large", where=WHERE, expected=f"<= {MOST_SEATS}", got=left)
+    room = np.minimum(room, left)
     seats = np.zeros(len(weight), dtype=np.int64)
-    left = min(whole_number(total, WHERE, name="total", least=0), int(room.sum()))
     for group, claim in ((weight > 0, weight), (weight == 0, np.ones_like(weight))):
-        seats[group] = _sainte_lague(claim[group], room[group], min(left, int(room[group].sum())), taken[group])
+        seats[group] = _sainte_lague(claim[group], room[group], min(left, sum(room[group].tolist())), taken[group])
         left -= int(seats[group].sum())
     return seats
 
@@ -91,15 +102,24 @@ def _certain_seats(weight: NDArray[np.float64], room: NDArray[np.int64], total: 
     return seats
 
 
-def _arguments(weights: ArrayLike, supply: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    weight, room = np.asarray(weights, dtype=np.float64), np.asarray(supply)
-    if weight.ndim != 1 or weight.shape != room.shape:
-        raise InputError(
-            "weights and supply must name the same tasks", where=WHERE, expected=f"[{weight.size}]", got=room.shape
-        )
-    if not np.isfinite(weight).all() or (weight < 0).any():
+def _weights(value: ArrayLike) -> NDArray[np.float64]:
+    weight = numbers(value, WHERE, name="weights")
+    if weight.ndim != 1 or not np.isfinite(weight).all() or (weight < 0).any():
         raise InputError("weights must be finite and not negative", where=WHERE, expected=">= 0", got=weight.tolist())
-    whole = room.astype(np.int64)
-    if room.dtype.kind not in "iuf" or (whole != room).any() or (whole < 0).any():
-        raise InputError("supply must be whole and not negative", where=WHERE, expected="int >= 0", got=room.tolist())
-    return weight, whole
+    return weight
+
+
+def _counts(value: ArrayLike, weight: NDArray[np.float64], *, name: str) -> NDArray[np.int64]:
+    """One whole number for each weight, as an array of its own."""
+    count = array(value, WHERE, name=name)
+    if weight.shape != count.shape:
+        raise InputError(
+            f"weights and `{name}` must name the same tasks", where=WHERE, expected=list(weight.shape), got=count.shape
+        )
+    if count.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if count.dtype.kind not in "iuf" or not ((count >= 0) & (count < 2**63) & (count == np.floor(count))).all():
+        raise InputError(
+            f"`{name}` must be whole and not negative", where=WHERE, expected="int64 >= 0", got=count.tolist()
+        )
+    return count.astype(np.int64)

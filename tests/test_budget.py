@@ -69,6 +69,20 @@ def test_extreme_ratios_of_weights_neither_overflow_nor_lose_seats() -> None:
     np.testing.assert_array_equal(allocate([5e-324, 1.0, 1e308], [10, 10, 10], 25), [5, 10, 10])
 
 
+def test_supplies_without_a_limit_do_not_wrap_around() -> None:
+    most = np.iinfo(np.int64).max
+    assert allocate([1, 2, 3], [2**62] * 3, 10).tolist() == [2, 3, 5]
+    assert allocate([0, 0, 0], [most] * 3, 10).sum() == 10
+    assert allocate([1, 2], [most, most], 2**80).tolist() == [most, most]
+
+
+def test_an_error_names_the_argument() -> None:
+    with pytest.raises(InputError, match="`held` must be whole"):
+        allocate([1.0], [1], 1, held=[-1])
+    with pytest.raises(InputError, match="`held` must name the same tasks"):
+        allocate([1.0], [1], 1, held=[1, 2])
+
+
 def test_no_tasks_take_no_seats() -> None:
     assert allocate([], [], 7).tolist() == []
 
@@ -85,6 +99,15 @@ def test_no_tasks_take_no_seats() -> None:
         ([1.0], [1], -1),
         ([1.0], [1], 1.5),
         ([[1.0]], [[1]], 1),
+        (["a"], [1], 1),
+        (["1"], [1], 1),
+        (None, [1], 1),
+        ([10**400], [1], 1),
+        ([1.0], ["1"], 1),
+        ([1.0], [np.nan], 1),
+        ([1.0], [2**63], 1),
+        ([1.0, 1.0], [[1], [1, 2]], 1),
+        ([1.0, 1.0], [2**62, 2**62], 2**62),
     ],
 )
 def test_unusable_arguments_are_named(weights: object, supply: object, total: object) -> None:
