@@ -32,9 +32,9 @@ def allocate(weights: ArrayLike, supply: ArrayLike, total: int, *, held: ArrayLi
     weights float[M] >= 0, any scale; supply int[M] >= 0; total >= 0, above 2^50 only where it fills every task. held
     int[M] >= 0, None for none: seats that are taken already; `supply`, `total` and the result are about further seats,
     and the sequence goes on from there, so a task that holds more than its share gets none until the others have caught
-    up. Returns int64[M] whose sum is exactly
-    `min(total, supply.sum())` (the difference to `total` is the shortfall) and of which no entry ever falls when
-    `total` grows. Equal claims go to the lowest index, so pass tasks sorted by name. Ties are ties as floats: claims
+    up. Returns int64[M] whose sum is exactly `min(total, supply.sum())` (the difference to `total` is the shortfall)
+    and of which no entry ever falls when `total` grows. Equal claims go to the lowest index, so pass tasks sorted by
+    name. Ties are ties as floats: claims
     whose float64 quotients `w / (2 s + 1)` round to the same number count as equal. A task of weight zero gets seats
     only after all others are full, equally with its like; all weights zero means equal weights.
     Raises InputError for shapes that differ, negative or non-finite weights, fractional or negative supply or held.

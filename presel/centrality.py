@@ -7,7 +7,8 @@ sort, clusters run on all cores, and memory is one block of similarities per thr
 
 Ranks must not hang on rounding: float32 similarities differ in the last bit with the layout of a product, so exact
 copies could come out in any order. Rows whose centrality lies within 1e-6 of a neighbour in rank (about 0.1 % of random rows)
-are computed again in float64 and only then rounded to float32: copies tie exactly, and ties break by id.
+are computed again in float64 and only then rounded to float32: copies tie exactly, and ties break by id. Of a large
+cluster, WIDE members at a time are converted for that.
 """
 
 from __future__ import annotations
@@ -17,14 +18,25 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import cluster_labels, embedding_matrix, finite_lengths, finite_rows, row_mask, whole_number
+from presel.checks import (
+    SHORTEST_SQUARE,
+    cluster_labels,
+    embedding_matrix,
+    finite_lengths,
+    finite_rows,
+    row_mask,
+    whole_number,
+)
 from presel.parallel import each
 
 WHERE = "presel.centrality.neighbor_centrality"
 BLOCK = 1 << 22
 """Similarities held at once by a thread: 16 MB of float32."""
 CLOSE = 1e-6
-"""Float32 cosines of 768 dimensions err by up to 4e-7; nearer than this counts as undecided."""
+"""Nearer than this counts as undecided. Float32 cosines of random rows err by up to 4e-7, by up to 2e-6 where all rows
+point one way; such rows are so close to each other that nearly all of them are computed again."""
+WIDE = 4096
+"""Members converted to float64 at once: 25 MB at 768 dimensions."""
 
 Cosines = NDArray[np.float32] | NDArray[np.float64]
 
@@ -34,9 +46,10 @@ def neighbor_centrality(
 ) -> NDArray[np.float32]:
     """Mean cosine of each available row to its `min(k, members - 1)` nearest available rows of the same label.
 
-    embeddings float[n, d] (rows of any length: cosines are taken; a zero row has cosine 0 to all); labels int[n], any
-    values; available bool[n], None for all. Returns float32[n] in [-1, 1]: 0 for a row alone in its cluster, NaN where
-    not available. Raises InputError for shapes that differ, k < 1, and available rows that hold NaN or infinity.
+    embeddings float[n, d] (rows of length 0 or 1e-18 to 1e19: cosines are taken; a zero row has cosine 0 to all);
+    labels int[n], any values; available bool[n], None for all. Returns float32[n] in [-1, 1]: 0 for a row alone in its
+    cluster, NaN where not available. Raises InputError for shapes that differ, k < 1, and available rows that hold NaN
+    or infinity or are shorter or longer than that.
     """
     rows = embedding_matrix(embeddings, WHERE)
     groups = cluster_labels(labels, len(rows), WHERE)
@@ -57,6 +70,7 @@ def cluster_members(labels: NDArray[np.int64], usable: NDArray[np.bool_]) -> Ite
     """Row numbers of each label's usable rows, labels ascending, rows ascending; labels without any are skipped."""
     chosen = np.flatnonzero(usable)
     order = chosen[np.argsort(labels[chosen], kind="stable")]
+    # The lowest label wraps to the highest here: still another one.
     starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order[:1]] - 1)) if len(order) else order
     yield from np.split(order, starts[1:]) if len(order) else ()
 
@@ -67,7 +81,7 @@ def nearest_cosines(rows: Cosines, asked: NDArray[np.int64], k: int) -> Iterator
     # A whole cluster times itself is symmetric: numpy then computes one half (syrk), and the diagonal holds the lengths.
     first = rows @ rows.T if whole else None
     square = np.einsum("ij,ij->i", rows, rows) if first is None else first.diagonal()
-    scale = np.sqrt(np.divide(1, square, out=np.zeros_like(square), where=square > 0))
+    scale = _inverse_lengths(rows, square)
     step = len(asked) if whole else max(1, BLOCK // len(rows))
     for start in range(0, len(asked), step):
         block = asked[start : start + step]
@@ -77,6 +91,40 @@ def nearest_cosines(rows: Cosines, asked: NDArray[np.int64], k: int) -> Iterator
         product.partition(len(rows) - k, axis=1)
         # The asking row's own length does not change its order: it is divided out of the k survivors alone.
         yield np.sort(product[:, len(rows) - k :] * scale[block][:, None], axis=1)
+
+
+def _inverse_lengths(rows: Cosines, square: Cosines) -> Cosines:
+    """1 / length, 0 for a zero row; NaN, which no result survives, for a row too short to be measured."""
+    scale: Cosines = np.sqrt(np.divide(1, square, out=np.zeros_like(square), where=square > 0))
+    # Half of what `finite_lengths` asks for, so that whatever is NaN here is named there.
+    short = np.flatnonzero(square < SHORTEST_SQUARE / 2)
+    scale[short[rows[short].any(axis=1)]] = np.nan
+    return scale
+
+
+def _mean_nearest_exact(rows: NDArray[np.float32], asked: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """As `_mean_nearest` in float64, with WIDE rows converted at a time."""
+    parts = [asked[start : start + BLOCK // WIDE] for start in range(0, len(asked), BLOCK // WIDE)]
+    return np.concatenate([_nearest_exact(rows, part, k).mean(axis=1) for part in parts])
+
+
+def _nearest_exact(rows: NDArray[np.float32], asked: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """The k largest float64 cosines of the rows `asked` to the other rows, ascending."""
+    own = _unit(rows[asked])
+    best = np.full((len(asked), k), -np.inf)
+    for start in range(0, len(rows), WIDE):
+        cosines = own @ _unit(rows[start : start + WIDE]).T
+        inside = np.flatnonzero((asked >= start) & (asked < start + WIDE))
+        cosines[inside, asked[inside] - start] = -np.inf
+        both = np.hstack([best, cosines])
+        both.partition(both.shape[1] - k, axis=1)
+        best = both[:, -k:]
+    return np.sort(best, axis=1)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = rows.astype(np.float64)
+    return np.asarray(wide * _inverse_lengths(wide, np.einsum("ij,ij->i", wide, wide))[:, None])
 
 
 def member_centrality(embeddings: NDArray[np.float32], members: NDArray[np.int64], k: int) -> NDArray[np.float32]:
@@ -89,11 +137,11 @@ def member_centrality(embeddings: NDArray[np.float32], members: NDArray[np.int64
         means = _mean_nearest(rows, np.arange(len(rows)), k)
         close = np.flatnonzero(_undecided(means))
         if len(close):
-            means[close] = _mean_nearest(rows.astype(np.float64), close, k)
+            means[close] = _mean_nearest_exact(rows, close, k)
     return means.astype(np.float32)
 
 
-def _mean_nearest(rows: Cosines, asked: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+def _mean_nearest(rows: NDArray[np.float32], asked: NDArray[np.int64], k: int) -> NDArray[np.float64]:
     blocks = [block.mean(axis=1, dtype=np.float64) for block in nearest_cosines(rows, asked, k)]
     return np.concatenate(blocks)
 

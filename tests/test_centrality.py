@@ -45,6 +45,41 @@ def test_a_cluster_larger_than_a_block_gives_the_same_answer(monkeypatch: pytest
     np.testing.assert_allclose(neighbor_centrality(rows, labels), whole, atol=1e-6)
 
 
+def test_a_cluster_converted_in_parts_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = np.repeat(unit(60, 16), 5, axis=0), np.zeros(300, dtype=int)
+    whole = neighbor_centrality(rows, labels)
+    monkeypatch.setattr(centrality, "WIDE", 64)
+    monkeypatch.setattr(centrality, "BLOCK", 64 * 50)
+    np.testing.assert_array_equal(neighbor_centrality(rows, labels), whole)
+
+
+def test_order_does_not_hang_on_float32_where_all_rows_point_one_way() -> None:
+    rows = unit(1, 1024) + 1e-2 * unit(200, 1024, seed=1)
+    wide = rows.astype(np.float64) / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    cosines = wide @ wide.T
+    np.fill_diagonal(cosines, -np.inf)
+    exact = np.sort(cosines, axis=1)[:, -5:].mean(axis=1)
+    values = neighbor_centrality(rows, np.zeros(200, dtype=int))
+    assert (np.diff(exact[np.argsort(-values, kind="stable")]) < 1e-7).all()
+
+
+@pytest.mark.parametrize("length", [1e-19, 1e-20, 1e-22, 1e-30, 1e-40])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_row_too_short_to_be_measured_is_named(length: float, label: int) -> None:
+    rows, labels = unit(20, 4), np.zeros(20, dtype=int)
+    rows[7] *= np.float32(length)
+    labels[7] = label
+    with pytest.raises(InputError, match=r"rows \[7\]"):
+        neighbor_centrality(rows, labels)
+
+
+def test_short_rows_that_can_be_measured_are_compared_like_any() -> None:
+    rows = unit(40, 4)
+    lengths = np.where(np.arange(40) % 2, np.float32(1e-17), np.float32(1e17))[:, None]
+    want = neighbor_centrality(rows, np.zeros(40, dtype=int))
+    np.testing.assert_allclose(neighbor_centrality(rows * lengths, np.zeros(40, dtype=int)), want, atol=1e-6)
+
+
 def test_copies_tie_exactly_wherever_they_stand() -> None:
     rows = unit(301, 33)
     rows[[5, 100, 187, 300]] = rows[5]
