@@ -78,6 +78,7 @@ class Batches:
             found = await self.fetched(request.key)
             if found is not None:
                 return found, request.key in self._fetched
+            # Not a coroutine: its frame would keep the picture for as long as it waits, which may be a day.
             end = await self._gathered(request, await picture())
             if isinstance(end, Answer):
                 return end, True
@@ -125,8 +126,8 @@ class Batches:
 
     # --- gathering ---------------------------------------------------------------------------------------------------
 
-    async def _gathered(self, request: Request, picture: bytes) -> End:
-        """Put a request into the next file, and wait for its end."""
+    def _gathered(self, request: Request, picture: bytes) -> asyncio.Future[End]:
+        """Put a request into the next file; the future is its end."""
         if self._desk.stopped is not None:
             raise self._desk.stopped
         line = line_of(request, picture)
@@ -139,10 +140,8 @@ class Batches:
         self._ends[request.key] = end
         self._spool.add(Ticket(request, end), line)
         self._touched = time.monotonic()
-        try:
-            return await end
-        finally:
-            self._ends.pop(request.key, None)
+        end.add_done_callback(lambda _: self._ends.pop(request.key, None))
+        return end
 
     def _path(self) -> Path:
         self._files += 1
@@ -252,7 +251,7 @@ class Batches:
 
     def _stop(self, why: Exception) -> None:
         """The run ends; batches at the provider do not, and are fetched by the next one."""
-        for end in self._ends.values():
+        for end in list(self._ends.values()):
             if not end.done():
                 end.set_exception(why)
         with contextlib.suppress(KeyError):
