@@ -92,6 +92,9 @@ class _Waiting:
 
     def _report(self) -> None:
         note = f"${self._spent:.4f} spent, ${self._cost - self._spent:.4f} saved by reuse"
+        cap = self._engine.generator.max_cost
+        if cap != "unlimited":
+            note += f"; this store: ${self._engine.purse.spent():,.2f} of its cap of ${cap:,.2f}"
         note = f"{self._engine.note}; {note}" if self._engine.note else note
         progress.report("instruct", self._label, self._made, self._seats, "instructions", note)
 
