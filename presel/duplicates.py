@@ -50,7 +50,7 @@ def _block_copies(
     block: NDArray[np.float32], kept: NDArray[np.float32], threshold: float
 ) -> dict[int, tuple[int, float]]:
     """Row of the block -> (index into `kept`, or -1 - i for row i of the block; cosine), for rows that are copies."""
-    inside = np.tril(block @ block.T, -1)
+    inside = block @ block.T
     inside[np.triu_indices(len(block))] = -np.inf
     outside = block @ kept.T if len(kept) else np.full((len(block), 1), -np.inf, dtype=np.float32)
     nearest, value = outside.argmax(axis=1), outside.max(axis=1)

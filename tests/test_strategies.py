@@ -182,6 +182,18 @@ def test_chance_belongs_to_the_id_so_a_growing_pool_keeps_its_order() -> None:
     assert select(unit(200, 4), np.zeros(200, dtype=int), 200, strategy="random", seed=4).tolist() != small.tolist()
 
 
+def test_ids_may_come_as_any_sequence_of_one_kind() -> None:
+    rows, labels = unit(30, 4), np.zeros(30, dtype=int)
+    words = [f"id-{i:02d}" for i in range(30)]
+    for ways in (
+        (list(range(30)), np.arange(30, dtype=np.uint8), np.arange(30).astype(object)),
+        (words, tuple(words), np.array(words), np.array(words, dtype=object)),
+    ):
+        orders = [select(rows, labels, 30, strategy="random", ids=ids).tolist() for ids in ways]
+        assert all(order == orders[0] for order in orders)
+    assert len(select(rows, labels, 30, ids=[2**70 + i for i in range(30)])) == 30
+
+
 def test_random_picks_are_spread_evenly() -> None:
     picks = np.array(
         [select(unit(100, 2), np.zeros(100, dtype=int), 10, strategy="random", seed=s) for s in range(300)]
@@ -250,6 +262,22 @@ def test_a_bad_row_is_named_unless_it_is_not_available(strategy: str) -> None:
         {"available": np.ones(3, dtype=bool)},
         {"ids": ["a", "b"]},
         {"ids": ["a", "b", "a", "c", "d"]},
+        {"ids": ["a", None, "b", "c", "d"]},
+        {"ids": [1, "a", "b", "c", "d"]},
+        {"ids": np.array([1, "a", "b", "c", "d"], dtype=object)},
+        {"ids": [[1], [1, 2], [3], [4], [5]]},
+        {"ids": np.full(5, np.nan)},
+        {"ids": [True, False, 2, 3, 4]},
+        {"seed": None},
+        {"seed": "x"},
+        {"seed": float("nan")},
+        {"seed": 1.5},
+        {"near_duplicate": "0.9"},
+        {"near_duplicate": True},
+        {"strategy": []},
+        {"strategy": None},
+        {"embeddings": unit(5, 3) * np.float32(1e-20)},
+        {"embeddings": [[1.0], [1.0, 2.0]]},
     ],
 )
 def test_unusable_arguments_are_input_errors(arguments: dict[str, Any]) -> None:

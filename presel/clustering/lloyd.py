@@ -9,16 +9,16 @@ Matrix = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 
-def lloyd(rows: Matrix, centroids: Matrix, limit: int) -> tuple[Matrix, Labels, int]:
-    """Assign and average until no label changes. An empty cluster restarts at the row farthest from its centroid."""
+def lloyd(rows: Matrix, centroids: Matrix, limit: int) -> Matrix:
+    """Centroids after assigning and averaging until no label changes; empty clusters restart at the farthest rows."""
     labels = np.full(len(rows), -1, dtype=np.int64)
-    for iteration in range(1, limit + 1):
+    for _ in range(limit):
         nearest, distance = assign(rows, centroids)
         if np.array_equal(nearest, labels):
-            return centroids, labels, iteration
+            break
         labels = nearest
         centroids = _means(rows, labels, centroids, distance)
-    return centroids, assign(rows, centroids)[0], limit
+    return centroids
 
 
 def assign(rows: Matrix, centroids: Matrix) -> tuple[Labels, NDArray[np.float32]]:

@@ -85,6 +85,6 @@ def _coarse(sample: Matrix, cells: int, generator: np.random.Generator) -> tuple
     """Coarse centroids, and labels of the sample: a few Lloyd passes on a part of it, then one assignment."""
     part = sample[np.sort(generator.choice(len(sample), min(len(sample), 100 * cells), replace=False))]
     start = part[generator.choice(len(part), cells, replace=False)]
-    centroids, _, _ = lloyd(part, start, COARSE_ITERATIONS)
+    centroids = lloyd(part, start, COARSE_ITERATIONS)
     blocks = [slice(i, i + 4096) for i in range(0, len(sample), 4096)]
     return centroids, np.concatenate(each(lambda block: assign(sample[block], centroids)[0], blocks))

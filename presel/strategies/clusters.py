@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,23 +60,35 @@ def clusters_of(
     ]
 
 
-def id_order(ids: ArrayLike | None, rows: int, where: str) -> Rows:
+def id_order(ids: NDArray[Any] | None, rows: int, where: str) -> Rows:
     """Row numbers by ascending id (str or int, unique); by row number when there are no ids."""
     if ids is None:
         return np.arange(rows)
-    names = np.asarray(ids)
-    if names.shape != (rows,):
-        raise InputError("`ids` must name every row", where=where, expected=f"[{rows}]", got=list(names.shape))
-    order = np.argsort(names, kind="stable").astype(np.int64)
-    repeated = np.flatnonzero(names[order][1:] == names[order][:-1])
+    order = np.argsort(ids, kind="stable").astype(np.int64)
+    repeated = np.flatnonzero(ids[order][1:] == ids[order][:-1])
     if len(repeated):
-        raise InputError("ids repeat", where=where, expected="unique ids", got=str(names[order][repeated[0]]))
+        raise InputError("ids repeat", where=where, expected="unique ids", got=str(ids[order][repeated[0]]))
     return order
 
 
-def chances(ids: ArrayLike | None, rows: int, seed: int) -> NDArray[np.uint64]:
+def id_array(ids: ArrayLike, rows: int, where: str) -> NDArray[Any]:
+    """The ids as an array of strings or of integers; anything else, or both, is an InputError."""
+    # As objects first: numpy would turn a list of both into strings without a word.
+    given = ids if isinstance(ids, np.ndarray) else np.asarray(ids, dtype=object)
+    if given.shape != (rows,):
+        raise InputError("`ids` must name every row", where=where, expected=f"[{rows}]", got=list(given.shape))
+    if given.dtype.kind in "iuUS" or rows == 0:
+        return given
+    kinds = {"str" if isinstance(one, str) else type(one).__name__ for one in given.tolist()}
+    if kinds not in ({"str"}, {"bytes"}, {"int"}):
+        raise InputError("ids are of the wrong kind", where=where, expected="all str or all int", got=sorted(kinds))
+    plain = np.asarray(given.tolist())
+    return plain if kinds == {"int"} and plain.dtype.kind in "iu" else given
+
+
+def chances(ids: NDArray[Any] | None, rows: int, seed: int) -> NDArray[np.uint64]:
     """A uniform 64-bit number a row, from its id and the seed (splitmix64's finaliser; strings by BLAKE2 first)."""
-    names = np.arange(rows) if ids is None else np.asarray(ids)
+    names = np.arange(rows) if ids is None else ids
     if names.dtype.kind in "iu":
         words = names.astype(np.uint64)
     else:

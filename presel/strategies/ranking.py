@@ -7,11 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import cluster_labels, embedding_matrix, finite_lengths, finite_rows, row_mask, whole_number
+from presel.checks import (
+    cluster_labels,
+    embedding_matrix,
+    finite_lengths,
+    finite_rows,
+    real_number,
+    row_mask,
+    whole_number,
+)
 from presel.duplicates import copies_of_earlier
 from presel.errors import InputError
 from presel.parallel import each
-from presel.strategies.clusters import Cluster, Rows, chances, clusters_of, id_order
+from presel.strategies.clusters import Cluster, Rows, chances, clusters_of, id_array, id_order
 from presel.strategies.orders import STRATEGIES, Kept
 
 WHERE = "presel.strategies"
@@ -22,7 +30,8 @@ class Ranking:
     """All pickable rows of a task in pick order, and the copies left out.
 
     rows int64[p], clusters int64[p] (labels), centrality float32[p], rank_in_cluster int64[p] (0 = the cluster's first
-    pick). copies int64[c] are left out; copy_of int64[c] is the kept or chosen row each repeats most, cosine float32[c].
+    pick). Centrality is rounded to 1e-6, since its last digits depend on the kind of CPU. copies int64[c] are left out;
+    copy_of int64[c] is the kept or chosen row each repeats most, cosine float32[c].
     `len(ranking)` is the task's supply.
     """
 
@@ -86,9 +95,10 @@ def rank(
     held bool[n], None: none: rows picked by an earlier selection; as chosen, and each holds a seat of its cluster.
     near_duplicate in (0, 1]: the cosine from which a row of the same cluster counts as a copy of an earlier pick;
     None: no guard (paper). ids: unique str or int a row; ties break by id and nothing depends on the order of rows.
-    seed moves only `random`, `balanced` and the start of `kcentre`. wanted: picks that will be used (only `kcentre`
-    stops there). Raises InputError for shapes that differ, an unknown strategy, a threshold out of range, repeated ids,
-    or NaN or infinity in a row that is available or chosen.
+    seed >= 0 moves only `random`, `balanced` and the start of `kcentre`. wanted: picks that will be used (only `kcentre`
+    stops there). Raises InputError for shapes that differ, an unknown strategy, a threshold or seed out of range, ids
+    that repeat or are neither all str nor all int, and a row that is available or chosen and holds NaN or infinity or
+    whose length is not 0 or 1e-18 to 1e19.
     """
     vectors = embedding_matrix(embeddings, WHERE)
     count = len(vectors)
@@ -97,8 +107,10 @@ def rank(
     taken = row_mask(chosen, count, WHERE, name="chosen", default=False) | seated
     pickable = row_mask(available, count, WHERE, name="available", default=True) & ~taken
     finite_rows(~(pickable | taken) | finite_lengths(vectors), WHERE)
+    start = whole_number(seed, WHERE, name="seed", least=0)
     _check(strategy, near_duplicate)
-    by_id, chance = id_order(ids, count, WHERE), chances(ids, count, seed)
+    names = None if ids is None else id_array(ids, count, WHERE)
+    by_id, chance = id_order(names, count, WHERE), chances(names, count, start)
     clusters = clusters_of(vectors, groups, pickable, taken, seated, by_id, chance)
     if not clusters:
         return _ranking(vectors, [], np.zeros(0, dtype=np.int64), groups)
@@ -137,7 +149,7 @@ def _ranking(vectors: NDArray[np.float32], guarded: list[_Guarded], picks: Rows,
     return Ranking(
         rows=picks,
         clusters=labels[picks],
-        centrality=centrality[picks],
+        centrality=centrality[picks].round(6),
         rank_in_cluster=_counted(labels[picks]),
         copies=np.concatenate([empty, *(one.copies for one in guarded)]),
         copy_of=np.concatenate([empty, *(one.copy_of for one in guarded)]),
@@ -157,7 +169,9 @@ def _counted(labels: Rows) -> Rows:
 
 
 def _check(strategy: str, near_duplicate: float | None) -> None:
-    if strategy not in STRATEGIES:
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise InputError("unknown strategy", where=WHERE, expected=f"one of {sorted(STRATEGIES)}", got=strategy)
-    if near_duplicate is not None and not 0 < near_duplicate <= 1:
+    if near_duplicate is None:
+        return
+    if not 0 < real_number(near_duplicate, WHERE, name="near_duplicate", expected="(0, 1]") <= 1:
         raise InputError("`near_duplicate` is out of range", where=WHERE, expected="(0, 1]", got=near_duplicate)
