@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from presel import table_store
+from presel import curve, table_store
 from presel.report.figures import TaskLine, task_lines
 from presel.run_record import RunRecord
 from presel.storage import open_store
@@ -58,6 +58,19 @@ def all_rejects(record: RunRecord) -> pa.Table:
     tables = [table_store.rejects(ref) for ref in record.tables() if ref.rejects]
     together = pa.concat_tables([REJECTS.empty_table(), *tables])
     return together.sort_by([("stage", "ascending"), ("task", "ascending"), ("key", "ascending"), ("id", "ascending")])
+
+
+def budget_rows(record: RunRecord) -> list[dict[str, Any]]:
+    """What budgets of 5 to 50 % would cost and cover, from the one ranking there is."""
+    return [
+        {
+            "budget": f"{point['share']:.0%}",
+            "records": point["records"],
+            "price_usd": round(point["price_usd"], 4),
+            "coverage": f"{point['coverage']:.1%}",
+        }
+        for point in curve.read(record.plan)
+    ]
 
 
 def reject_counts(record: RunRecord) -> dict[str, int]:

@@ -25,6 +25,9 @@ def _show_plan(record: RunRecord) -> None:
     name = record.config.dataset.name
     create_table_artifact(pieces.plan_rows(record), key=f"{name}-plan", description=pieces.plan_words(record))
     create_markdown_artifact(pieces.weights_markdown(record), key=f"{name}-weights")
+    create_table_artifact(
+        summary.budget_rows(record), key=f"{name}-budgets", description="What other budgets would cost and cover"
+    )
 
 
 def _show_results(record: RunRecord) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from presel import summary
+from presel import curve, summary
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import Finished, run_flow
@@ -27,6 +27,9 @@ COLUMNS = {
     "picked": "picked",
     "rejected": "rejected",
 }
+
+
+_CURVE = ("budget", "records", "price_usd", "coverage")
 
 
 def plan(
@@ -58,8 +61,10 @@ def plan(
         rest = sum(row["price_usd"] or 0.0 for row in rows)
         screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
         screen.print(f"Instructing every usable image would cost about {dollars(money.everything)}.")
+        screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
+        table(summary.budget_rows(record), {name: name.replace("price_usd", "price $") for name in _CURVE})
 
-    show({"plan": rows, "money": money._asdict()}, as_json, words)
+    show({"plan": rows, "money": money._asdict(), "budgets": curve.read(record.plan)}, as_json, words)
 
 
 def run(

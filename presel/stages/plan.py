@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from presel import budget, table_store, weights
+from presel import budget, curve, table_store, weights
 from presel.config import BudgetConfig, WeightsConfig
 from presel.instruct.prices import quote
 from presel.kept import kept_of
@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 
-@stage("plan", version=3)
+@stage("plan", version=4)
 def plan_budget(
     out: Output,
     samples: TableRef,
@@ -44,15 +44,22 @@ def plan_budget(
     config: BudgetConfig,
     seed: int,
 ) -> None:
-    """Weight, quota and price of every task. `reference` are the reference instructions; the lists are in task order."""
+    """Weight, quota and price of every task. `reference` are the reference instructions; the lists are in task order.
+
+    `curve.json` beside it tells what budgets of 5 to 50 % would cost and cover.
+    """
     counts: dict[str, dict[str, int]] = json.loads(table_store.file(samples, "tasks.json"))
     scores, given = [_values(ref, "irs") for ref in relevance], [_values(ref, "weight") for ref in relevance]
     weighed = weigh(scores, [ref.rows for ref in samples.split()], weighting, seed, given=given)
     kept = [kept_of(ref) for ref in rankings]
     held = [answered.num_rows for answered in kept]
-    left = budget_size(samples.rows, config.share) - sum(ref.rows for ref in reference) - sum(held)
-    seats = divide(weighed.weight, [ref.rows for ref in rankings], left, held)
-    costs = [_costs(ref) for ref in reference]
+    seated = sum(ref.rows for ref in reference) + sum(held)
+
+    def divided(share: float) -> Seats:
+        left = budget_size(samples.rows, share) - seated
+        return divide(weighed.weight, [ref.rows for ref in rankings], left, held)
+
+    seats, costs = divided(config.share), _costs_of_tasks(reference)
     rows = [
         {
             "task": ranking.label,
@@ -64,11 +71,19 @@ def plan_budget(
             "supply": ranking.rows,
             "quota": int(seats.quota[i]),
             "shortfall": int(seats.shortfall[i]),
-            **_priced(costs[i] or [cost for task in costs for cost in task], int(seats.quota[i]) + _unpaid(kept[i])),
+            **_priced(costs[i], int(seats.quota[i]) + _unpaid(kept[i])),
         }
         for i, ranking in enumerate(rankings)
     ]
     out.write_rows([*rows, *_unusable(counts, rows)], PLAN)
+    points = curve.cost_and_coverage(
+        rankings,
+        [row["usable"] for row in rows],
+        [float(np.mean(cost)) if cost else 0.0 for cost in costs],
+        seated,
+        lambda share: divided(share).quota,
+    )
+    out.write_file(curve.CURVE_FILE, curve.write(points))
     out.note(budget=budget_size(samples.rows, config.share), unplaced=seats.unplaced, verdict=weighed.verdict)
 
 
@@ -168,6 +183,8 @@ def _values(relevance: TableRef, column: str) -> Floats:
     return np.asarray(table_store.read(relevance, [column])[column].drop_null().to_numpy(), dtype=np.float64)
 
 
-def _costs(reference: TableRef) -> list[float]:
-    costs: list[float] = table_store.read(reference, ["cost_usd"])["cost_usd"].to_pylist()
-    return costs
+def _costs_of_tasks(reference: Sequence[TableRef]) -> list[list[float]]:
+    """What each reference answer of a task cost; those of all tasks where a task has none."""
+    costs: list[list[float]] = [table_store.read(ref, ["cost_usd"])["cost_usd"].to_pylist() for ref in reference]
+    together = [cost for of_task in costs for cost in of_task]
+    return [of_task or together for of_task in costs]

@@ -14,14 +14,17 @@ import pyarrow.compute as pc
 
 from presel import strategies, table_store
 from presel.config import SelectionConfig
+from presel.coverage import coverage_curve
+from presel.curve import COVERAGE_FILE, encoded
 from presel.kept import KEPT_FILE
+from presel.report.covering import closeness
 from presel.stage import stage
 from presel.table_store import Output
 from presel.tables import KEPT, RANKING, TableRef
 from presel.vectors import unit_vectors
 
 
-@stage("rank", version=2)
+@stage("rank", version=3)
 def rank(
     out: Output,
     samples: TableRef,
@@ -33,7 +36,8 @@ def rank(
 ) -> None:
     """Every available sample of a task in pick order. `reference` are the task's reference instructions, `paid` its PAID.
 
-    `kept.parquet` beside it holds KEPT: what stays from an earlier version and holds a seat of its cluster already.
+    `kept.parquet` beside it holds KEPT: what stays from an earlier version and holds a seat of its cluster already;
+    `coverage.parquet` the share of the task that the first 0, 1, 2, ... picks stand for, with what is chosen already.
     """
     table = table_store.read(samples)
     labels = table_store.read(clusters)["cluster"].to_numpy()
@@ -41,8 +45,9 @@ def rank(
     chosen = _among(table, pa.concat_arrays([tried, before["sample_id"].combine_chunks()]))
     kept = before.filter(pc.and_(before["stays"], pc.invert(pc.is_in(before["sample_id"], value_set=tried))))
     held = _among(table, kept["sample_id"].combine_chunks())
+    vectors = unit_vectors(table)
     ranking = strategies.rank(
-        unit_vectors(table),
+        vectors,
         labels,
         available=~chosen,
         chosen=chosen,
@@ -63,6 +68,10 @@ def rank(
         rows = rows.append_column(name, pa.array(values, RANKING.field(name).type))
     out.write(rows.cast(RANKING), RANKING, samples.label)
     out.write_file(KEPT_FILE, table_store.encode(_kept(kept, labels[held])))
+    shares = coverage_curve(
+        vectors, ranking.rows, np.arange(len(ranking) + 1), cosine=closeness(vectors), chosen=chosen, seed=seed
+    )
+    out.write_file(COVERAGE_FILE, encoded(shares))
     _reject_near_duplicates(out, table, ranking)
 
 
