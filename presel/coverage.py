@@ -11,7 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from presel.checks import embedding_matrix, row_mask, whole_number
+from presel.checks import (
+    array,
+    embedding_matrix,
+    finite_lengths,
+    finite_rows,
+    real_number,
+    row_mask,
+    whole_number,
+)
 from presel.duplicates import SLACK, unit_rows
 from presel.errors import InputError
 
@@ -33,20 +41,37 @@ def coverage_curve(
 
     embeddings float[n, d], all images of one task; picks int[p] row numbers in pick order; budgets int[m] (beyond p
     counts all picks); cosine in (-1, 1]; chosen bool[n]: rows that cover from the start (the reference set). Returns
-    float64[m] in [0, 1], never falling as b grows; 0 for an empty task.
+    float64[m] in [0, 1], never falling as b grows; 0 for an empty task. Raises InputError for picks or budgets that are
+    not whole or out of range, and for NaN or infinity in a row that was looked at.
     """
     rows = embedding_matrix(embeddings, WHERE)
-    order = np.asarray(picks, dtype=np.int64)
-    if order.ndim != 1 or (len(order) and (order.min() < 0 or order.max() >= len(rows))):
-        raise InputError("picks must be row numbers", where=WHERE, expected=f"0..{len(rows) - 1}", got=order.shape)
-    if not -1 < cosine <= 1:
+    order = _row_numbers(picks, len(rows) - 1, name="picks")
+    if not -1 < real_number(cosine, WHERE, name="cosine", expected="(-1, 1]") <= 1:
         raise InputError("`cosine` is out of range", where=WHERE, expected="(-1, 1]", got=cosine)
     anchors = np.flatnonzero(row_mask(chosen, len(rows), WHERE, name="chosen", default=False))
     size = min(len(rows), whole_number(sample, WHERE, name="sample", least=1))
-    seen = np.sort(np.random.default_rng(seed).choice(len(rows), size, replace=False)) if size else anchors[:0]
+    start = whole_number(seed, WHERE, name="seed", least=0)
+    seen = np.sort(np.random.default_rng(start).choice(len(rows), size, replace=False)) if size else anchors[:0]
+    _finite(rows, seen, anchors, order)
     first = _first_cover(unit_rows(rows[seen]), rows, np.concatenate([anchors, order]), cosine - SLACK)
-    limits = np.minimum(np.asarray(budgets, dtype=np.int64).ravel(), len(order)) + len(anchors)
+    limits = np.minimum(_row_numbers(budgets, None, name="budgets"), len(order)) + len(anchors)
     return np.searchsorted(np.sort(first), limits, side="left") / max(1, len(seen))
+
+
+def _row_numbers(value: ArrayLike, most: int | None, *, name: str) -> NDArray[np.int64]:
+    found = array(value, WHERE, name=name)
+    whole = found.dtype.kind in "iu" or found.size == 0
+    if found.ndim != 1 or not whole or (found < 0).any() or (most is not None and (found > most).any()):
+        limit = "whole numbers >= 0" if most is None else f"whole numbers 0..{most}"
+        raise InputError(f"`{name}` is out of range", where=WHERE, expected=limit, got=str(found)[:80])
+    return found.astype(np.int64)
+
+
+def _finite(rows: NDArray[np.float32], *used: NDArray[np.int64]) -> None:
+    wanted = np.unique(np.concatenate(used))
+    good = np.ones(len(rows), dtype=np.bool_)
+    good[wanted] = finite_lengths(rows[wanted])
+    finite_rows(good, WHERE)
 
 
 def _first_cover(

@@ -17,10 +17,15 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from presel.checks import real_number
 from presel.errors import InputError
-from presel.weights import default_temperature, finite_scores, within_variance
+from presel.weights import finite_scores, usable_temperature, within_variance
 
+WHERE = "presel.reference_size.reference_verdict"
 PSEUDO_SAMPLES = 4
+MOST_SAMPLES = 10**9
+HOPELESS = 1_000_000
+"""More samples than this are not a plan: the temperature is too low for scores this noisy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +48,20 @@ def reference_verdict(
 ) -> ReferenceVerdict:
     """Judge a reference set by what its noise does to the weights.
 
-    tolerance > 1: the factor by which noise may change a weight at confidence `level` (0 to 1). Raises InputError for
-    values out of range. With fewer than two scores in every task nothing is known and the verdict says so.
+    tolerance > 1: the factor by which noise may change a weight at confidence `level` (0 to 1). temperature as in
+    `task_weights`. `further` stops at 10^9 a task. Raises InputError for values out of range.
+    With fewer than two scores in every task nothing is known and the verdict says so.
     """
-    if not (tolerance > 1 and 0 < level < 1):
+    wanted = real_number(tolerance, WHERE, name="tolerance", expected="> 1")
+    if not (1 < wanted < math.inf and 0 < real_number(level, WHERE, name="level", expected="between 0 and 1") < 1):
         raise InputError(
             "tolerance or level out of range",
-            where="presel.reference_size.reference_verdict",
+            where=WHERE,
             expected="tolerance > 1, 0 < level < 1",
             got=(tolerance, level),
         )
     scored = finite_scores(relevance_by_task)
+    tau = usable_temperature(temperature, max(1, len(scored)), WHERE)
     counts = np.array([len(values) for values in scored], dtype=np.int64)
     if len(scored) < 2:
         one = "Large enough: with one task there is no weight to get wrong." if scored else "There is no task."
@@ -62,10 +70,9 @@ def reference_verdict(
         unknown = np.full(len(scored), math.inf)
         text = "Cannot be said: no task has two scores. Score at least two samples of each task, better thirty."
         return ReferenceVerdict(False, unknown, np.maximum(0, 2 - counts), text)
-    tau = default_temperature(len(scored)) if temperature is None else temperature
     reach = NormalDist().inv_cdf((1 + level) / 2) * _spread(scored) / tau
     factor = np.where(counts > 0, np.exp(np.minimum(reach / np.sqrt(np.maximum(counts, 1)), 700.0)), math.inf)
-    needed = np.maximum(1, np.ceil((reach / math.log(tolerance)) ** 2)).astype(np.int64)
+    needed = np.clip(np.ceil((reach / math.log(tolerance)) ** 2), 1, MOST_SAMPLES).astype(np.int64)
     further = np.maximum(0, needed - counts)
     return ReferenceVerdict(not further.any(), factor, further, _in_words(counts, factor, further, level, tolerance))
 
@@ -91,9 +98,18 @@ def _in_words(
             f"x{factor.max():.2f} (allowed: x{tolerance:.2f})."
         )
     short = int((further > 0).sum())
-    worst = f"up to x{factor.max():.2f}" if np.isfinite(factor.max()) else "by an unknown factor (a task has no score)"
+    worst = _at_most(float(factor.max()))
+    settle = f"{int(further.sum())} further samples would settle it, at most {int(further.max())} in one task."
+    if further.max() > HOPELESS:
+        settle = f"More than {HOPELESS} further samples in one task would be needed to settle it."
     return (
         f"Too small for {short} of {len(counts)} tasks: with {share} confidence noise alone may change a weight "
-        f"{worst}, allowed is x{tolerance:.2f}. {int(further.sum())} further samples would settle it, "
-        f"at most {int(further.max())} in one task."
+        f"{worst}, allowed is x{tolerance:.2f}. {settle}"
     )
+
+
+def _at_most(factor: float) -> str:
+    """A factor in words: beyond x1000 the digits say nothing more."""
+    if not math.isfinite(factor):
+        return "by an unknown factor (a task has no score)"
+    return f"up to x{factor:.2f}" if factor <= 1000 else "by more than x1000"

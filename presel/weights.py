@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from presel.checks import numbers, real_number, whole_number
 from presel.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -39,11 +40,7 @@ def task_weights(mean_relevance: ArrayLike, temperature: float | None = None) ->
     score = fill_unscored(_vector(mean_relevance, "presel.weights.task_weights"))
     if len(score) == 0:
         return score
-    tau = default_temperature(len(score)) if temperature is None else temperature
-    if not (math.isfinite(tau) and tau > 0):
-        raise InputError(
-            "temperature is out of range", where="presel.weights.task_weights", expected="> 0", got=temperature
-        )
+    tau = usable_temperature(temperature, len(score), "presel.weights.task_weights")
     if not np.isfinite(score).all():
         return np.full(len(score), 1 / len(score))
     # Shifted by the best task's score: the largest exponent is 0, so nothing overflows.
@@ -63,6 +60,16 @@ def imported_weights(given: Sequence[ArrayLike]) -> Floats:
 def default_temperature(tasks: int) -> float:
     """The paper's tau = 1 / sqrt(M)."""
     return 1 / math.sqrt(tasks)
+
+
+def usable_temperature(temperature: float | None, tasks: int, where: str) -> float:
+    """The temperature asked for, or the paper's; InputError unless it is a finite number above 0."""
+    if temperature is None:
+        return default_temperature(tasks)
+    tau = real_number(temperature, where, name="temperature", expected="> 0")
+    if not 0 < tau < math.inf:
+        raise InputError("`temperature` is out of range", where=where, expected="> 0", got=temperature)
+    return tau
 
 
 def mean_relevance(
@@ -114,12 +121,20 @@ def adjusted_weights(
     where = "presel.weights.adjusted_weights"
     weight = _vector(weights, where)
     for name, value in (("size_prior", size_prior), ("floor", floor)):
-        if not 0 <= value <= 1:
+        if not 0 <= real_number(value, where, name=name, expected="0 to 1") <= 1:
             raise InputError(f"`{name}` is out of range", where=where, expected="0 to 1", got=value)
+    if len(weight) == 0:
+        return weight
     if size_prior > 0:
-        if sizes is None or _vector(sizes, where).shape != weight.shape:
-            raise InputError("a size prior needs one size for each task", where=where, expected=weight.shape, got=sizes)
-        weight = weight * _vector(sizes, where) ** size_prior
+        size = _vector([] if sizes is None else sizes, where)
+        if size.shape != weight.shape or not (np.isfinite(size) & (size >= 0)).all():
+            raise InputError(
+                "a size prior needs one size for each task",
+                where=where,
+                expected=f"{len(weight)} finite numbers >= 0",
+                got=sizes,
+            )
+        weight = weight * size**size_prior
         total = math.fsum(weight)
         weight = weight / total if total > 0 else np.full(len(weight), 1 / len(weight))
     return (1 - floor) * weight + floor / len(weight) if floor > 0 else weight
@@ -140,14 +155,14 @@ def bootstrap_intervals(
     Each draw resamples every task's scores with replacement; weights are recomputed per draw, so that their intervals
     include what the other tasks' noise does to them. A task with one sample has an interval of width zero: read
     `presel.reference_size` beside it. A task's draws depend on `seed` and its own scores alone, not on its position.
+    seed >= 0, draws >= 1, level between 0 and 1; InputError otherwise.
     """
-    if draws < 1 or not 0 < level < 1:
-        raise InputError(
-            "draws or level out of range",
-            where="presel.weights.bootstrap_intervals",
-            expected="draws >= 1, 0 < level < 1",
-            got=(draws, level),
-        )
+    where = "presel.weights.bootstrap_intervals"
+    seed, draws = whole_number(seed, where, name="seed", least=0), whole_number(draws, where, name="draws", least=1)
+    if not 0 < real_number(level, where, name="level", expected="between 0 and 1") < 1:
+        raise InputError("`level` is out of range", where=where, expected="between 0 and 1", got=level)
+    if of not in ("relevance", "weight"):
+        raise InputError("intervals of what is unknown", where=where, expected="relevance or weight", got=of)
     scored = finite_scores(relevance_by_task)
     drawn = np.array([_drawn_scores(values, seed, draws, estimator) for values in scored]).reshape(len(scored), draws)
     drawn = np.array([fill_unscored(column) for column in drawn.T]).reshape(draws, len(scored))
@@ -159,7 +174,7 @@ def bootstrap_intervals(
 
 def finite_scores(relevance_by_task: Sequence[ArrayLike]) -> list[Floats]:
     """Each task's finite scores, ascending: sums no longer depend on the order in which samples came."""
-    tasks = [np.asarray(values, dtype=np.float64).ravel() for values in relevance_by_task]
+    tasks = [numbers(values, "presel.weights", name="relevance").ravel() for values in relevance_by_task]
     return [np.sort(values[np.isfinite(values)]) for values in tasks]
 
 
@@ -206,7 +221,7 @@ def _trimmed_mean(values: Floats) -> float:
 
 
 def _vector(value: ArrayLike, where: str) -> Floats:
-    vector = np.asarray(value, dtype=np.float64)
+    vector = numbers(value, where, name="numbers")
     if vector.ndim != 1:
         raise InputError("one number for each task is needed", where=where, expected="float[M]", got=vector.shape)
     return vector

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,7 +50,29 @@ def test_an_empty_task_is_covered_by_nothing() -> None:
     assert coverage_curve(np.zeros((0, 3)), [], [0, 5], cosine=0.5).tolist() == [0, 0]
 
 
-@pytest.mark.parametrize(("picks", "cosine"), [([5], 0.5), ([-1], 0.5), ([0], 1.5), ([0], float("nan"))])
-def test_unusable_arguments_are_input_errors(picks: list[int], cosine: float) -> None:
-    with pytest.raises(InputError):
-        coverage_curve(unit(5, 3), picks, [1], cosine=cosine)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"picks": [5]},
+        {"picks": [-1]},
+        {"picks": [1.5]},
+        {"picks": ["a"]},
+        {"picks": [[0], [1, 2]]},
+        {"cosine": 1.5},
+        {"cosine": float("nan")},
+        {"cosine": "0.5"},
+        {"budgets": [-1]},
+        {"budgets": [1.5]},
+        {"seed": -1},
+    ],
+)
+def test_unusable_arguments_are_input_errors(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"presel\.coverage"):
+        coverage_curve(**({"embeddings": unit(5, 3), "picks": [0], "budgets": [1], "cosine": 0.5} | arguments))
+
+
+def test_a_bad_row_is_named() -> None:
+    rows = unit(5, 3)
+    rows[4] = np.nan
+    with pytest.raises(InputError, match=r"rows \[4\]"):
+        coverage_curve(rows, [0], [1], cosine=0.5)

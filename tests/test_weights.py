@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -147,6 +149,47 @@ def test_the_verdict_reproduces_the_methods_example() -> None:
     sample = np.random.default_rng(5).standard_normal(48)
     sample = (sample - sample.mean()) / sample.std(ddof=1) * 0.18 + 0.6
     assert reference_verdict([sample] * 191).factor[0] == pytest.approx(1.8, abs=0.03)
+
+
+def test_the_verdict_prints_no_factor_beyond_a_thousand() -> None:
+    scores = [np.random.default_rng(t).normal(0.6, 0.2, 4) for t in range(6)]
+    wild = reference_verdict(scores, temperature=0.005)
+    assert "by more than x1000, allowed is x1.50" in wild.text
+    assert wild.factor.max() > 1000
+    hopeless = reference_verdict(scores, temperature=1e-12)
+    assert "More than 1000000 further samples in one task" in hopeless.text
+    assert hopeless.further.max() <= 10**9
+
+
+def test_unusable_arguments_of_the_options_are_input_errors() -> None:
+    scores = [[0.1, 0.2], [0.3, 0.4]]
+    for call in (
+        lambda: task_weights(["a"]),
+        lambda: task_weights(["0.5"]),
+        lambda: task_weights([0.1, 0.2], "x"),
+        lambda: mean_relevance([["a"]]),
+        lambda: adjusted_weights([0.5, 0.5], floor=float("nan")),
+        lambda: adjusted_weights([0.5, 0.5], floor="0.1"),
+        lambda: adjusted_weights([0.5, 0.5], sizes=[-1, 2], size_prior=0.5),
+        lambda: adjusted_weights([0.5, 0.5], sizes=[math.inf, 2], size_prior=0.5),
+        lambda: adjusted_weights([0.5, 0.5], size_prior=0.5),
+        lambda: bootstrap_intervals(scores, seed=-1),
+        lambda: bootstrap_intervals(scores, seed=None),
+        lambda: bootstrap_intervals(scores, seed=0, draws="many"),
+        lambda: bootstrap_intervals(scores, seed=0, level="x"),
+        lambda: bootstrap_intervals(scores, seed=1, of="x"),
+        lambda: reference_verdict(scores, temperature=0),
+        lambda: reference_verdict(scores, temperature="x"),
+        lambda: reference_verdict(scores, tolerance="x"),
+        lambda: reference_verdict([["a"], [0.1]]),
+    ):
+        with pytest.raises(InputError, match=r"presel\."):
+            call()
+
+
+def test_options_of_no_tasks_are_no_weights() -> None:
+    assert adjusted_weights([], floor=0.5).tolist() == []
+    assert adjusted_weights([], sizes=[], size_prior=1.0).tolist() == []
 
 
 def test_the_verdict_admits_what_cannot_be_known() -> None:
