@@ -131,7 +131,7 @@ def test_a_batch_at_another_endpoint_is_left_to_whoever_asks_that_one(pool: Pool
         with pytest.raises(BudgetExceeded):  # what that batch holds is not waited for here
             pool.instruct(generator(other.url, max_cost=1.001 * spent(pool)["reserved_usd"]), picked=6)
         assert pool.instruct(batch(other.url), picked=6).rows == 6
-        assert (one.counts.batched, other.counts.batched) == (6, 6)
+        assert other.counts.batched == 6
         assert spent(pool)["reserved_usd"] > 0
         assert pool.instruct(batch(one.url), picked=6).rows == 6
     assert (one.counts.batched, other.counts.batched) == (6, 6)
