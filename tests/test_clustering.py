@@ -81,6 +81,19 @@ def test_the_number_of_threads_changes_no_byte(monkeypatch: pytest.MonkeyPatch) 
     assert results[0].inertia == results[1].inertia
 
 
+def test_the_number_of_threads_changes_no_byte_of_the_projected_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = diffuse(12_000, 256, seed=2)
+    monkeypatch.setattr(plan, "EXACT_WORK", 1.0)
+    monkeypatch.setattr(plan, "CHEAP_WORK", 1.0)
+    monkeypatch.setattr(passes, "PROBE", 1)  # every block, whatever a probe would say
+    found = []
+    for threads in ("1", "2", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        result = kmeans(rows, 120, seed=0, device="cpu", quality="fast")
+        found.append((result.labels.tobytes(), result.centroids.tobytes(), result.inertia))
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_seed_repeats_and_another_differs() -> None:
     rows = unit(2000, 16)
     one, again, other = (kmeans(rows, 40, seed=s) for s in (1, 1, 2))
@@ -107,6 +120,18 @@ def test_kept_candidate_lists_equal_fresh_ones_where_centroids_moved() -> None:
     current.centroids[7], current.moved[7] = rows[900], True
     near.run()
     assert near.lists[7].tolist() == current.neighbours(8, np.array([7]))[0].tolist()
+
+
+def test_a_pass_without_a_refresh_still_moves_rows_but_makes_no_lists() -> None:
+    rows = unit(1000, 6)
+    current = state.State(rows, rows[:50])
+    near = passes.NearPasses(current, 8)
+    near.run()
+    before = near.lists.copy()
+    current.centroids[7], current.moved[7] = rows[900], True
+    assert near.run(refresh=False) > 0
+    np.testing.assert_array_equal(near.lists, before)
+    assert not current.moved.any()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
@@ -159,10 +184,14 @@ def test_a_bad_row_is_named() -> None:
         kmeans(rows, 3, seed=0)
 
 
-def test_values_too_large_to_square_are_named() -> None:
+def test_values_too_large_or_too_small_to_square_are_named() -> None:
     rows = unit(30, 4)
     rows[3] *= 1e30
     with pytest.raises(InputError, match=r"rows \[3\]"):
+        kmeans(rows, 3, seed=0)
+    rows[3] *= 1e-30
+    rows[5] *= np.float32(1e-20)
+    with pytest.raises(InputError, match=r"rows \[5\]"):
         kmeans(rows, 3, seed=0)
 
 
@@ -177,7 +206,16 @@ def test_values_too_large_to_square_are_named() -> None:
         (3, 2, {"quality": "superb"}),
         (3, 2, {"device": "abacus"}),
         (3, 2, {"device": "cuda:99"}),
+        (3, 2, {"device": "meta"}),
+        (3, 2, {"device": ""}),
+        (3, 2, {"device": None}),
+        (3, 2, {"device": 0}),
+        (3, 2, {"quality": []}),
+        (3, 2, {"quality": None}),
         (3, 2, {"seed": -1}),
+        (3, 2, {"seed": None}),
+        (3, None, {}),
+        (3, "2", {}),
     ],
 )
 def test_unusable_arguments_are_input_errors(n: int, k: int, options: dict[str, object]) -> None:

@@ -39,23 +39,26 @@ class Clustering:
 def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", quality: str = "default") -> Clustering:
     """Euclidean k-means.
 
-    embeddings float[n, d], rows L2-normalised by the caller (any finite rows work); 1 <= k <= n. device: "auto" (a GPU
-    when torch sees one and the problem is large), "cpu", or a torch device ("cuda", "cuda:1", "torch:cpu").
-    quality: "fast", "default" or "best" (more restarts, swaps and passes).
+    embeddings float[n, d], rows L2-normalised by the caller (lengths of 0 or 1e-18 to 1e19 work); 1 <= k <= n.
+    device: "auto" (a GPU when torch sees one and the problem is large), "cpu", or a torch device ("cuda", "cuda:1",
+    "torch:cpu"). quality: "fast", "default" or "best" (more restarts, swaps and passes).
 
     Every row is with its nearest centroid while n k d <= 3e10; beyond that (200,000 x 768, k = 2,000) 1.3 % of the rows
     of a diffuse pool had a nearer one, by 0.007 % of the inertia, and none of a clustered pool. Labels are numbered by
     first appearance: row 0 is in cluster 0. Pass rows in a fixed order (the stages sort by sample id): the same rows and
     seed then give the same bytes for any number of threads. With fewer distinct rows than k, the surplus centroids
     repeat a row and own none.
-    Raises InputError for an empty matrix, k out of range, NaN or infinity (naming rows), an unknown device or quality.
+    Raises InputError for an empty matrix, k out of range, NaN, infinity or such a length (naming rows), an unknown device
+    or quality.
     """
     rows = embedding_matrix(embeddings, WHERE)
     clusters = whole_number(k, WHERE, name="k", least=1)
     if clusters > len(rows):
         raise InputError("more clusters than rows", where=WHERE, expected=f"k <= {len(rows)}", got=clusters)
-    if quality not in WIDE_PASSES:
+    if not isinstance(quality, str) or quality not in WIDE_PASSES:
         raise InputError("unknown quality", where=WHERE, expected=f"one of {sorted(WIDE_PASSES)}", got=quality)
+    if not isinstance(device, str):
+        raise InputError("unknown device", where=WHERE, expected='"auto", "cpu" or a torch device', got=device)
     generator_seed = whole_number(seed, WHERE, name="seed", least=0)
     finite_rows(finite_lengths(rows), WHERE)
     with one_blas_thread():

@@ -47,6 +47,8 @@ def cluster_on(device: str, rows: Matrix, k: int, seed: int, passes: int) -> tup
 
     try:
         target = torch.device(device.removeprefix("torch:"))
+        if target.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"no arithmetic was tried on {target.type}")
         held = torch.from_numpy(rows).to(target)
     except (RuntimeError, AssertionError) as error:
         raise InputError(

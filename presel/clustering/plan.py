@@ -83,7 +83,8 @@ def _wide(state: State, near: NearPasses, quality: str, work: float) -> int:
 def _near(state: State, near: NearPasses, limit: int) -> int:
     for done in range(1, limit + 1):
         _update(state)
-        if near.run() <= SETTLED * len(state.rows):
+        # The second of a pair of passes reuses the candidate lists of the first.
+        if near.run(refresh=not (limit == 2 and done == 2)) <= SETTLED * len(state.rows):
             return done
     return limit
 
