@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from presel import table_store
 from presel.tables import TableRef
@@ -13,4 +12,4 @@ REMOVED = "removed.parquet"
 
 def removed_ids(catalog: TableRef) -> pa.Array:
     """Image ids that the catalog's parts hold and the source does not. Parts are never rewritten, so they keep them."""
-    return pq.read_table(pa.BufferReader(table_store.file(catalog, REMOVED)))["image_id"].combine_chunks()
+    return table_store.decode(table_store.file(catalog, REMOVED))["image_id"].combine_chunks()

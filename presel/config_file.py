@@ -23,7 +23,9 @@ Location = Sequence[str | int]
 def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
     """The configuration in a file, with `section.field=value` overrides on top. Raises ConfigError naming every mistake."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError("the configuration is not UTF-8 text", where=str(path)) from error
     except OSError as error:
         fix = f"write one with `presel init {path}`"
         raise ConfigError("the configuration cannot be read", where=str(path), fix=fix) from error
@@ -39,10 +41,8 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
 def _parse(text: str, where: str) -> tuple[yaml.Node | None, dict[str, Any]]:
     try:
         tree, data = yaml.compose(text, yaml.SafeLoader), yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError(f"not valid YAML: {error.problem}", where=line) from None
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, where) from None
     if not isinstance(data, dict):
         raise ConfigError(
             "a configuration is a mapping of sections", where=where, expected="source:, store:, ...", got=data
@@ -59,7 +59,16 @@ def _override(data: dict[str, Any], override: str) -> None:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
             raise ConfigError("an override goes through a plain value", where=override, expected="a section", got=data)
-    data[field] = yaml.safe_load(value)
+    try:
+        data[field] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, f"--set {override}") from None
+
+
+def _not_yaml(error: yaml.YAMLError, where: str) -> ConfigError:
+    mark = getattr(error, "problem_mark", None)
+    said = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    return ConfigError(f"not valid YAML: {said}", where=f"{where}:{mark.line + 1}" if mark else where)
 
 
 def _explained(error: ValidationError, tree: yaml.Node | None, where: str) -> ConfigError:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from presel import table_store
 from presel.tables import TableRef
@@ -44,7 +43,7 @@ def encoded(shares: npt.NDArray[np.float64]) -> bytes:
 def covered(ranking: TableRef) -> npt.NDArray[np.float64]:
     """float64 [picks + 1]: what `encoded` wrote beside one task's ranking."""
     data = table_store.file(ranking, COVERAGE_FILE)
-    shares: npt.NDArray[np.float64] = pq.read_table(pa.BufferReader(data))["share"].to_numpy()
+    shares: npt.NDArray[np.float64] = table_store.decode(data)["share"].to_numpy()
     return shares
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from presel import table_store
 from presel.tables import TableRef
@@ -13,4 +12,4 @@ KEPT_FILE = "kept.parquet"
 
 def kept_of(ranking: TableRef) -> pa.Table:
     """KEPT of a task."""
-    return pq.read_table(pa.BufferReader(table_store.file(ranking, KEPT_FILE)))
+    return table_store.decode(table_store.file(ranking, KEPT_FILE))

@@ -53,6 +53,13 @@ def money(record: RunRecord) -> Money:
     )
 
 
+def spent_since(record: RunRecord, start: float) -> float:
+    """US dollars for answers that were bought by stages which ended after `start` (seconds since 1970)."""
+    bought = (*record.reference_instructions, *record.instructions)
+    fresh = [ref for ref in bought if table_store.finished(ref) >= start]
+    return fsum(float(table_store.facts(ref).get("spent_usd", 0.0)) for ref in fresh)
+
+
 def all_rejects(record: RunRecord) -> pa.Table:
     """Every refused image or answer of a run with its reason, by stage, task and key."""
     tables = [table_store.rejects(ref) for ref in record.tables() if ref.rejects]

@@ -40,14 +40,14 @@ def read_part(ref: TableRef, part: Part, columns: list[str] | None = None) -> pa
             got=digest(data),
             fix=f"delete {store.locate(ref.folder)} to have it made again",
         )
-    return pq.read_table(pa.BufferReader(data), columns=columns)
+    return decode(data, columns)
 
 
 def rejects(ref: TableRef) -> pa.Table:
     """The rows an output refused, with their reasons."""
     if not ref.rejects:
         return REJECTS.empty_table()
-    return pq.read_table(pa.BufferReader(open_store(ref.store).read(f"{ref.folder}/rejects.parquet")))
+    return decode(open_store(ref.store).read(f"{ref.folder}/rejects.parquet"))
 
 
 def file(ref: TableRef, name: str) -> bytes:
@@ -59,6 +59,11 @@ def facts(ref: TableRef) -> dict[str, Any]:
     """Small numbers noted while the output was made: times, money, settings. Not part of its identity."""
     noted: dict[str, Any] = _manifest(ref.store, ref.folder)["facts"]
     return noted
+
+
+def finished(ref: TableRef) -> float:
+    """When the output was made, in seconds since 1970."""
+    return float(_manifest(ref.store, ref.folder).get("finished", 0.0))
 
 
 def find(store: str, stage: str, key: str) -> TableRef | None:
@@ -76,6 +81,11 @@ def encode(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", write_statistics=False, store_schema=True)
     return sink.getvalue()
+
+
+def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """A table from its Parquet bytes, read by this thread alone: pyarrow's pools can abort a process that ends just after."""
+    return pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(columns, use_threads=False)
 
 
 class Output:
@@ -139,6 +149,7 @@ class Output:
             "facts": self._facts,
             "presel": __version__,
             "seconds": round(time.time() - self._started, 3),
+            "finished": round(time.time(), 3),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         open_store(self.store).write(f"{self._folder}/manifest.json", text.encode())

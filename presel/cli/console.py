@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from presel.errors import PreselError
@@ -36,10 +37,12 @@ def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], tota
     for name, heading in columns.items():
         numeric = any(isinstance(row[name], int | float) for row in rows)
         footer = _sum(rows, name) if total else ""
-        grid.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=numeric)
+        grid.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=True)
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in columns))
-    screen.print(grid)
+    # As wide as it must be: in a pipe or a narrow window rich would rather drop the names than pass 80 columns.
+    needed = Measurement.get(screen, screen.options.update(max_width=1000), grid).maximum
+    screen.print(grid, width=max(screen.width, needed), crop=False)
 
 
 def dollars(amount: float) -> str:

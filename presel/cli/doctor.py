@@ -92,7 +92,8 @@ def endpoint(settings: RefreshConfig) -> Finding:
     url = resolved_base_url(settings.generator.base_url)
     key = os.environ.get(settings.generator.api_key_env, "")
     try:
-        answer = httpx.get(f"{url}/models", headers={"Authorization": f"Bearer {key}"}, timeout=10)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = httpx.get(f"{url}/models", headers=headers, timeout=10)
     except httpx.HTTPError as error:
         return Finding(
             "endpoint", "error", f"{url} does not answer ({type(error).__name__})", "check generator.base_url"

@@ -13,7 +13,7 @@ from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config_file import load
-from presel.errors import ConfigError
+from presel.errors import ConfigError, NotFound
 from presel.run_record import RunRecord
 
 
@@ -87,9 +87,15 @@ def report(
 ) -> None:
     """Where the latest report lies; with --to, a copy of it."""
     record = _latest(config, overrides)
+    if record.report is None:
+        raise NotFound("there is no report yet", where=record.config.store, fix="run `presel run`")
     address = summary.report_address(record)
-    if to is not None and record.report is not None:
-        to.write_bytes(table_store.file(record.report, "page.html"))
+    if to is not None:
+        page = table_store.file(record.report, "page.html")
+        try:
+            to.write_bytes(page)
+        except OSError as error:
+            raise ConfigError(f"the page cannot be copied: {error.strerror}", where=str(to)) from error
         address = str(to)
     show({"report": address}, as_json, lambda: screen.print(address, markup=False, soft_wrap=True))
 

@@ -13,15 +13,13 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from presel import run_record
+from presel import run_record, summary
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig
 from presel.errors import ConfigError, EndpointUnavailable
-from presel.instruct.money import spending
 from presel.progress import listening
 from presel.run_record import RunRecord
-from presel.storage import open_store
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "ERROR",  # the terminal has the bars; the UI has the log
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has bars and one last word; the UI has the log
     "PREFECT_LOGGING_EXTRA_LOGGERS": "presel",
     "PREFECT_LOGGING_ROOT_LEVEL": "INFO",
     "PREFECT_LOGGING_SERVER_LEVEL": "ERROR",
@@ -77,13 +75,13 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     flow = _flow(name)
     from tasks.results import results_in
 
-    started, before = time.monotonic(), _spent(config)
+    started = time.time()
     with Live(complaints) as live, listening(live):
         state = flow.with_options(result_storage=results_in(config.store))(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
-    seconds, spent = time.monotonic() - started, _spent(config) - before
-    return Finished(record, spent, seconds, str(state.state_details.flow_run_id))
+    spent = summary.spent_since(record, started)
+    return Finished(record, spent, time.time() - started, str(state.state_details.flow_run_id))
 
 
 def _flow(name: str) -> Flow[[RefreshConfig], object]:
@@ -97,10 +95,6 @@ def _flow(name: str) -> Flow[[RefreshConfig], object]:
         raise ConfigError(f"the flow `{name}` is not here", where="flows", fix=fix) from error
     flow: Flow[[RefreshConfig], object] = getattr(module, name)
     return flow
-
-
-def _spent(config: RefreshConfig) -> float:
-    return spending(open_store(config.store))["spent_usd"]
 
 
 def cancel_runs(dataset: str) -> list[str]:

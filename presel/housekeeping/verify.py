@@ -7,11 +7,8 @@ not ours: checking them means reading every one, so it is asked for.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator
-
-import pyarrow.parquet as pq
 
 from presel import progress, run_record, table_store
 from presel.config import SourceConfig
@@ -107,7 +104,7 @@ def _lost(ledger: Ledger, rows: Iterable[dict[str, str]]) -> Iterator[str]:
 
 def _pictures(version: DatasetRef, config: SourceConfig) -> Iterator[str]:
     source = open_source(config)
-    rows = rows_of(pq.read_table(io.BytesIO(versions.file(version, "data.parquet")), columns=["key", "content"]))
+    rows = rows_of(table_store.decode(versions.file(version, "data.parquet"), ["key", "content"]))
     for done, row in enumerate(rows, start=1):
         data = source.read(row["key"])
         if isinstance(data, Rejected):

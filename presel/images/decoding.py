@@ -54,8 +54,8 @@ def open_picture(data: bytes, limits: ImageConfig, key: str = "", side: int | No
         with Image.open(io.BytesIO(data), formats=_plugins(kind)) as opened:
             refused = _outside_limits(opened.size, limits) or _incomplete(kind, data) or _endless(kind, data)
             return refused or _load(opened, kind, side)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        return Rejected(Reason.TOO_MANY_PIXELS, str(error))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return Rejected(Reason.TOO_MANY_PIXELS, f"its header announces more than {limits.max_pixels:,} pixels in all")
     except (
         Exception
     ) as error:  # decoders raise a dozen types over corrupt bytes: whichever it is, it is about this file

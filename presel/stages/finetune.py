@@ -6,15 +6,12 @@ relevance and nothing else. A share of the records, by keyed digest, is held out
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import islice
 from math import fsum, isfinite
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
@@ -97,7 +94,7 @@ def keep_model(tuned: TableRef, dataset: DatasetRef, config: ReferenceModelConfi
 
 def _records(dataset: DatasetRef) -> Any:
     columns = ["sample_id", "task", "key", "content", "turns"]
-    return pq.read_table(io.BytesIO(versions.file(dataset, "data.parquet")), columns=columns)
+    return table_store.decode(versions.file(dataset, "data.parquet"), columns)
 
 
 def _evaluated(

@@ -23,7 +23,6 @@ from importlib import metadata
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from presel import __version__, formats, table_store
 from presel.config import RefreshConfig
@@ -175,7 +174,7 @@ def _all(refs: Sequence[TableRef], schema: pa.Schema) -> pa.Table:
 
 
 def _rows(ref: DatasetRef, name: str) -> list[dict[str, Any]]:
-    return rows_of(pq.read_table(pa.BufferReader(versions.file(ref, name))))
+    return rows_of(table_store.decode(versions.file(ref, name)))
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from presel import progress, table_store
 from presel.config import SourceConfig
@@ -146,7 +145,7 @@ def thumbnails(rows: Iterable[Row], source: SourceConfig) -> dict[str, bytes]:
 
 
 def _rows(dataset: DatasetRef, name: str) -> list[dict[str, Any]]:
-    return rows_of(pq.read_table(pa.BufferReader(versions.file(dataset, name))))
+    return rows_of(table_store.decode(versions.file(dataset, name)))
 
 
 def _json(dataset: DatasetRef, name: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ them is the same for all three, and so is the table that the plan reads.
 
 from __future__ import annotations
 
-import io
 import math
 import threading
 import time
@@ -14,8 +13,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
@@ -179,7 +176,7 @@ def _task_row(model: TableRef, task: str) -> list[dict[str, Any]] | None:
 
 
 def _import(model: TableRef) -> Any:
-    return pq.read_table(io.BytesIO(table_store.file(model, imports.FILE)))
+    return table_store.decode(table_store.file(model, imports.FILE))
 
 
 def _note(out: Output, rows: list[dict[str, Any]], sample: Sample, losses: Losses | Unusable, floor: float) -> None:
