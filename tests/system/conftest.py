@@ -32,6 +32,7 @@ PREFECT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_COLORS": "false",
     "PREFECT_WORKER_QUERY_SECONDS": "3",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
