@@ -33,7 +33,9 @@ def embedding_matrix(value: ArrayLike, where: str) -> NDArray[np.float32]:
         )
     if matrix.shape[1] == 0:
         raise InputError("embeddings have no dimensions", where=where, expected="d >= 1", got="d = 0")
-    return np.ascontiguousarray(matrix, dtype=np.float32)
+    # What float32 cannot hold becomes infinite here and is named by `finite_rows`.
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(matrix, dtype=np.float32)
 
 
 def cluster_labels(value: ArrayLike, rows: int, where: str) -> NDArray[np.int64]:

@@ -44,7 +44,8 @@ def task_weights(mean_relevance: ArrayLike, temperature: float | None = None) ->
     if not np.isfinite(score).all():
         return np.full(len(score), 1 / len(score))
     # Shifted by the best task's score: the largest exponent is 0, so nothing overflows.
-    raw: Floats = np.exp((score.min() - score) / tau)
+    with np.errstate(over="ignore"):
+        raw: Floats = np.exp((score.min() - score) / tau)
     # fsum rounds once, so the order of the tasks does not matter.
     return np.asarray(raw / math.fsum(raw))
 

@@ -3,10 +3,12 @@
     seeds            greedy k-means++ inside coarse cells of a sample                      (seeding)
     first labels     the nearest seed of the row's own coarse cell                         n (cells + seeds a cell) d
     near passes      each row against the WIDTH nearest centroids of its own               n WIDTH d
+    candidate lists  for the near passes: centroids that moved, and those near them, against all           k k d
     swaps            useless centroids move to bad clusters, two near passes after each    n d
     wide passes      against all centroids while n k d is small, else through a projection n k d, or n k d / 8
 
-Only the last line grows with n k. Measured figures, also for what did not help, are in docs/performance.md.
+With k = n / 100 two lines grow faster than n: the wide passes with n k, and the lists with k k, which the second of two
+near passes therefore does without. Measured figures, also for what did not help, are in docs/performance.md.
 """
 
 from __future__ import annotations
