@@ -30,7 +30,7 @@ class Ranking:
     """All pickable rows of a task in pick order, and the copies left out.
 
     rows int64[p], clusters int64[p] (labels), centrality float32[p], rank_in_cluster int64[p] (0 = the cluster's first
-    pick). Centrality is rounded to 1e-6, since its last digits depend on the kind of CPU. copies int64[c] are left out;
+    pick). Centrality is rounded to 1e-6: later digits are the CPU's. copies int64[c] are left out;
     copy_of int64[c] is the kept or chosen row each repeats most, cosine float32[c].
     `len(ranking)` is the task's supply.
     """
