@@ -14,10 +14,12 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from presel.errors import PreselError
+
+_WIDEST = 400
+_ONLY_IF_ANY = {"kept", "shortfall"}
 
 screen = Console(highlight=False)
 complaints = Console(stderr=True, highlight=False)
@@ -32,7 +34,13 @@ def show(result: object, as_json: bool, in_words: Callable[[], None]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], total: bool = False) -> None:
-    """Rows as a table. `columns` maps names to headings; numbers stand to the right."""
+    """Rows as a table. `columns` maps names to headings; numbers stand to the right.
+
+    A column of `_ONLY_IF_ANY` is left out while it holds nothing but zeros.
+    """
+    columns = {
+        name: heading for name, heading in columns.items() if name not in _ONLY_IF_ANY or any(r[name] for r in rows)
+    }
     grid = Table(box=None, pad_edge=False, header_style="bold", show_footer=total)
     for name, heading in columns.items():
         numeric = any(isinstance(row[name], int | float) for row in rows)
@@ -41,8 +49,7 @@ def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], tota
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in columns))
     # As wide as it must be: in a pipe or a narrow window rich would rather drop the names than pass 80 columns.
-    needed = Measurement.get(screen, screen.options.update(max_width=1000), grid).maximum
-    screen.print(grid, width=max(screen.width, needed), crop=False)
+    screen.print(grid, width=max(screen.width, _WIDEST), crop=False)
 
 
 def dollars(amount: float) -> str:
