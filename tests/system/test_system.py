@@ -120,5 +120,5 @@ def test_each_piece_of_work_has_one_line_in_the_ui(installation: Installation, s
     lines = installation.logs(scheduled)
     made = [line for line in lines if line.endswith("rejects") and " rows, " in line]
     assert any(line.startswith("embed ") for line in made)
-    assert len(made) == len(set(made))
+    assert len(made) <= len(installation.tasks(scheduled))
     assert not any("HTTP Request" in line for line in lines)
