@@ -1,10 +1,11 @@
 """Neighbour centrality against per-cluster indexes, and what the strategies cover under the same budget.
 
-    python -m benchmarks.selection                     both parts at 50,000 rows
+    python -m benchmarks.selection                     all parts at 50,000 rows
     python -m benchmarks.selection --rows 200000       the size of the target (3 GB)
 
 Centrality is timed against two peers in the same process: one exact faiss index per cluster in a plain loop, and the
 bookkeeping the released scripts wrap around it (sets of ids, a dict from id to row, lists). Clusters are our k-means.
+A ranking is timed whole, with and without the guard.
 Coverage is the share of all rows within a cosine of a pick or a reference row (5 % at random), measured on every row.
 """
 
@@ -23,10 +24,11 @@ from benchmarks.pools import Matrix, clustered
 from presel.centrality import neighbor_centrality
 from presel.clustering import kmeans
 from presel.coverage import coverage_curve
-from presel.strategies import STRATEGIES, select
+from presel.strategies import STRATEGIES, rank, select
 
 BUDGETS = (0.05, 0.10, 0.20, 0.40)
 COSINES = (0.6, 0.7)
+PARTS = ("centrality", "ranking", "coverage")
 
 
 def index_per_cluster(rows: Matrix, labels: NDArray[np.int32], available: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -89,6 +91,14 @@ def centrality(rows: Matrix, labels: NDArray[np.int32], available: NDArray[np.bo
     tracemalloc.stop()
 
 
+def ranking(rows: Matrix, labels: NDArray[np.int32], chosen: NDArray[np.bool_]) -> None:
+    for guard in (None, 0.98):
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = rank(rows, labels, near_duplicate=guard, chosen=chosen)
+        spent = {"wall s": round(time.perf_counter() - wall, 2), "CPU s": round(time.process_time() - cpu, 2)}
+        print(json.dumps({"ranking": len(found), "guard": guard} | spent))
+
+
 def coverage(rows: Matrix, labels: NDArray[np.int32], chosen: NDArray[np.bool_]) -> None:
     counts = [round(share * len(rows)) for share in BUDGETS]
     for guard in (None, 0.98):
@@ -111,7 +121,7 @@ def coverage(rows: Matrix, labels: NDArray[np.int32], chosen: NDArray[np.bool_])
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--parts", nargs="+", choices=("centrality", "coverage"), default=["centrality", "coverage"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
     k = arguments.rows // 100
     rows = clustered(arguments.rows, 768, k * 6 // 5, seed=1)
@@ -119,6 +129,8 @@ def main() -> None:
     chosen = np.random.default_rng(2).random(len(rows)) < 0.05
     if "centrality" in arguments.parts:
         centrality(rows, labels, ~chosen)
+    if "ranking" in arguments.parts:
+        ranking(rows, labels, chosen)
     if "coverage" in arguments.parts:
         print(json.dumps({"coverage at budgets": BUDGETS}))
         coverage(rows, labels, chosen)
