@@ -142,7 +142,9 @@ def test_the_run_can_be_seen_in_the_ui(first):
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
     with get_client(sync_client=True) as client:
-        keys = [f"demo-{name}" for name in ("plan", "weights", "budgets", "rejects", "map", "gallery", "report", "dataset")]
+        keys = [
+            f"demo-{name}" for name in ("plan", "weights", "budgets", "rejects", "map", "gallery", "report", "dataset")
+        ]
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)), limit=50)
     assert {artifact.key for artifact in found} == set(keys)
     assert all(len(str(artifact.data)) < 200_000 for artifact in found)
