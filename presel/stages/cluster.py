@@ -13,7 +13,7 @@ from presel.tables import CLUSTERS, TableRef
 from presel.vectors import unit_vectors
 
 
-@stage("cluster", version=1)
+@stage("cluster", version=2)
 def cluster(out: Output, samples: TableRef, config: ClusteringConfig, seed: int) -> None:
     """A cluster for every sample of one task, the reference set included."""
     table = table_store.read(samples, ["sample_id", "vector"])

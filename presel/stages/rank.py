@@ -24,7 +24,7 @@ from presel.tables import KEPT, RANKING, TableRef
 from presel.vectors import unit_vectors
 
 
-@stage("rank", version=3)
+@stage("rank", version=4)
 def rank(
     out: Output,
     samples: TableRef,
