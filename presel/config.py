@@ -71,7 +71,7 @@ class ImageConfig(Section):
 
     max_pixels: int = Field(64_000_000, ge=1, description="width x height; above it an image is rejected, not decoded")
     min_side: int = Field(8, ge=1, description="pixels")
-    max_aspect_ratio: float = Field(20.0, ge=1)
+    max_aspect_ratio: float = Field(20.0, ge=1, description="longer side / shorter side")
 
 
 class EncoderConfig(Section):
@@ -184,12 +184,12 @@ class GeneratorConfig(Section):
 class LoraConfig(Section):
     """The paper's fine-tuning recipe (METHOD: reference model)."""
 
-    rank: int = Field(128, ge=1)
-    alpha: int = Field(256, ge=1)
+    rank: int = Field(128, ge=1, description="of the low-rank update")
+    alpha: int = Field(256, ge=1, description="the update is scaled by alpha / rank")
     learning_rate: float = Field(2e-4, gt=0)
     projector_learning_rate: float = Field(2e-5, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
-    epochs: int = Field(1, ge=1)
+    epochs: int = Field(1, ge=1, description="passes over the reference set")
     batch: int = Field(16, ge=1, description="samples per optimiser step")
     question_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of samples fitted without their question; 0 is the paper's recipe"
@@ -277,7 +277,7 @@ class BudgetConfig(Section):
 
 
 class ClusteringConfig(Section):
-    images_per_cluster: int = Field(100, ge=1)
+    images_per_cluster: int = Field(100, ge=1, description="a task of n images has n / this many clusters")
     quality: Literal["fast", "default", "best"] = "default"
 
 
@@ -303,7 +303,9 @@ class HistoryConfig(Section):
 
 
 class DatasetConfig(Section):
-    name: str = Field("dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(
+        "dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="versions lie below <store>/datasets/<name>/"
+    )
 
 
 class ExecutionConfig(Section):

@@ -24,7 +24,9 @@ def _show_plan(record: RunRecord) -> None:
     run_record.save(record)
     name = record.config.dataset.name
     create_table_artifact(pieces.plan_rows(record), key=f"{name}-plan", description=pieces.plan_words(record))
-    create_markdown_artifact(pieces.weights_markdown(record), key=f"{name}-weights")
+    create_markdown_artifact(
+        pieces.weights_markdown(record), key=f"{name}-weights", description="What a question is worth in each task"
+    )
     create_table_artifact(
         summary.budget_rows(record), key=f"{name}-budgets", description="What other budgets would cost and cover"
     )
@@ -37,11 +39,24 @@ def _show_results(record: RunRecord) -> None:
     create_table_artifact(
         pieces.reject_rows(record), key=f"{name}-rejects", description="Every refusal, with its reason"
     )
-    create_markdown_artifact(pieces.map_markdown(record), key=f"{name}-map")
-    create_markdown_artifact(pieces.gallery_markdown(record), key=f"{name}-gallery")
-    create_link_artifact(summary.report_address(record), key=f"{name}-report", link_text="The report")
+    create_markdown_artifact(
+        pieces.map_markdown(record), key=f"{name}-map", description="The pool in two dimensions, with the picks"
+    )
+    create_markdown_artifact(
+        pieces.gallery_markdown(record),
+        key=f"{name}-gallery",
+        description="Picks of every task with their instructions",
+    )
+    create_link_artifact(
+        summary.report_address(record), key=f"{name}-report", link_text="The report", description="One page"
+    )
     if record.dataset is not None:
-        create_link_artifact(record.dataset.uri, key=f"{name}-dataset", link_text=f"Version {record.dataset.version}")
+        create_link_artifact(
+            record.dataset.uri,
+            key=f"{name}-dataset",
+            link_text=f"Version {record.dataset.version}",
+            description="The dataset",
+        )
 
 
 def _show_garbage(config: RefreshConfig, collected: Collected) -> None:
