@@ -17,6 +17,16 @@ ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_limit_outlives_these_tests():
+    """A limit of one GPU task makes every later flow on this server wait in turns of seconds."""
+    yield
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        client.delete_concurrency_limit_by_tag("gpu")
+
+
 def prefect(*arguments: str) -> str:
     from prefect.settings import PREFECT_API_URL
 
