@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-from tests.storage_servers import environment
+from presel.demo.setting import environment
 
 FAULTS = ("slowdown", "reset", "cut", "short", "drip", "always-short", "forbidden")
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from presel import table_store
 from presel.config import S3Config, SourceConfig
+from presel.demo.setting import environment
 from presel.errors import ConfigError
 from presel.images import Reason, Rejected
 from presel.sources import Source, open_source
@@ -20,7 +21,7 @@ from presel.storage import open_store
 from presel.storage.s3 import client
 from tests.s3_recorder import Asked, recorder
 from tests.stages.pools import ENCODER, keys, put
-from tests.storage_servers import environment, new_bucket, s3_server
+from tests.storage_servers import new_bucket, s3_server
 
 
 @pytest.fixture(scope="module", autouse=True)

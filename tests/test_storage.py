@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from presel.demo.setting import environment
 from presel.errors import AlreadyExists, InputError, NotFound, ObjectChanged, StorageUnavailable
 from presel.storage import Entry, Store, open_store, s3_bulk
 from presel.storage.s3 import client
 from presel.storage.s3_listing import Page, Range, walk
-from tests.storage_servers import address, environment, s3_server
+from tests.storage_servers import address, s3_server
 
 HOSTILE = [
     "plain.jpg",

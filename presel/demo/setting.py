@@ -99,7 +99,7 @@ def staged(
         root = stack.enter_context(s3_server()) if s3 else str(folder.absolute())
         answers, pictures = pool(f"{root}/pool", folder, images, seed, on_progress)
         endpoint = stack.enter_context(serve(annotator(answers, pictures)))
-        stack.enter_context(environment({ENDPOINT: endpoint.url, KEY: "demo"}))
+        stack.enter_context(environment(**{ENDPOINT: endpoint.url, KEY: "demo"}))
         config = demo_config(f"{root}/pool", f"{root}/store", seed=seed, paper=paper)
         yield Setting(config, requests=lambda: endpoint.counts.total)
 
@@ -144,7 +144,7 @@ def s3_server() -> Iterator[str]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     try:
-        with environment(access):
+        with environment(**access):
             s3.client().create_bucket(Bucket=BUCKET)
             yield f"s3://{BUCKET}"
     finally:
@@ -152,7 +152,7 @@ def s3_server() -> Iterator[str]:
 
 
 @contextmanager
-def environment(values: dict[str, str]) -> Iterator[None]:
+def environment(**values: str) -> Iterator[None]:
     """Environment variables for the length of a block; processes started within inherit them."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

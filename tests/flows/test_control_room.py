@@ -38,7 +38,7 @@ refresh.with_options(result_storage=results_in(config.store))(config)
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
-    with staged(tmp_path_factory.mktemp("room"), images=150) as setting, environment({KEY: SECRET}):
+    with staged(tmp_path_factory.mktemp("room"), images=150) as setting, environment(**{KEY: SECRET}):
         yield setting
 
 

@@ -39,7 +39,7 @@ def files(dataset: DatasetRef) -> dict[str, str]:
 @pytest.mark.parametrize("runner", ["ray", "dask"])
 def test_a_cluster_of_two_workers_makes_the_bytes_that_threads_make(runner: str, tmp_path: Path) -> None:
     pytest.importorskip(f"prefect_{runner}", reason=f"pip install 'presel[{runner}]'")
-    with environment(QUIET), staged(tmp_path, images=150) as setting:
+    with environment(**QUIET), staged(tmp_path, images=150) as setting:
         model = ReferenceModelConfig(model="builtin", fit="none")
         source = setting.config.source.model_copy(update={"part_size": 50})
         config = setting.config.model_copy(update={"reference_model": model, "source": source})

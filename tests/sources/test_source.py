@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from presel.config import SourceConfig
+from presel.demo.setting import environment
 from presel.errors import StorageUnavailable
 from presel.images import Reason, Rejected
 from presel.listing import take_listing
 from presel.sources import SINGLE_TASK, Source, open_source
 from presel.storage import open_store
-from tests.storage_servers import address, environment, s3_server
+from tests.storage_servers import address, s3_server
 
 
 @pytest.fixture(scope="module", autouse=True)

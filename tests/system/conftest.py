@@ -209,7 +209,7 @@ def installation(database: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(folder / "prefect"),
     }
-    with environment(settings), staged(folder, images=150, s3=True) as setting:
+    with environment(**settings), staged(folder, images=150, s3=True) as setting:
         found = Installation(url, setting, folder, settings)
         try:
             found.start_server()
