@@ -3,7 +3,7 @@
 The key is what makes a run resumable: the same question finds the same answer, in the same run, in a retry, in tomorrow's
 schedule, on another machine. So it holds everything that can change a stage's bytes and nothing else. Data enters by
 its digest (never by where it lies), settings by their values, and settings that only change *how* the work is done
-(batch size, concurrency, device, money cap) are marked `Operational` in config.py and stay out.
+(batch size, concurrency, device, money cap) are marked `Operational` in config/ and stay out.
 """
 
 from __future__ import annotations

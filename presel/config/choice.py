@@ -1,0 +1,59 @@
+"""How the budget is divided and which images it goes to. The defaults are the paper's, but for the guard and `history`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from presel.config.section import Section, Share
+
+
+class ReferenceConfig(Section):
+    """The random sample of every task that is instructed first, to learn what instructions are worth there."""
+
+    share: Share = Field(0.05, description="of every task's samples; at least one per task")
+
+
+class WeightsConfig(Section):
+    """From IRS to task weights. The defaults are the paper's."""
+
+    temperature: float | None = Field(
+        None, gt=0, description="of the softmax over -IRS; default 1/sqrt(number of tasks)"
+    )
+    estimator: Literal["mean", "trimmed"] = "mean"
+    shrinkage: bool = Field(False, description="pull noisy task means toward the pool's (empirical Bayes)")
+    floor: float = Field(0.0, ge=0, le=1, description="share of the weight that is spread evenly over the tasks")
+    size_prior: float = Field(0.0, ge=0, le=1, description="weights are multiplied by task size to this power")
+
+
+class BudgetConfig(Section):
+    """How much of the pool is instructed, the reference set included."""
+
+    share: Share = 0.15
+
+
+class ClusteringConfig(Section):
+    images_per_cluster: int = Field(100, ge=1, description="a task of n images has n / this many clusters")
+    quality: Literal["fast", "default", "best"] = "default"
+
+
+class SelectionConfig(Section):
+    strategy: Literal["presel", "random", "balanced", "typiclust", "kcentre", "coverage"] = "presel"
+    near_duplicate: float | None = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="cosine from which an image is a copy of an earlier pick; null: no guard, as in the paper",
+    )
+
+
+class HistoryConfig(Section):
+    """What becomes of samples that an earlier version of the dataset paid for, when pool or settings have changed."""
+
+    keep: Literal["always", "while_selected", "never"] = Field(
+        "always",
+        description="always: they stay as long as their image is in the pool, and take seats of the budget; "
+        "while_selected: the choice is made anew, and what is chosen again costs nothing; "
+        "never: they are not chosen again, so a version is a batch of images nobody has paid for",
+    )

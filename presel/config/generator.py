@@ -1,0 +1,93 @@
+"""Who writes the instructions, what is asked, and what it may cost: the only settings that spend money."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from presel.config.section import Section
+from presel.keys import Operational
+
+
+class TurnConfig(Section):
+    """One question-response pair."""
+
+    question: str = Field(min_length=1)
+    response: str = Field(min_length=1)
+
+
+class PromptConfig(Section):
+    """What is asked of the annotator about one image. A template is Jinja2, sandboxed; it may use `task`."""
+
+    kind: Literal["short_answer", "conversation", "detailed_description", "reasoning", "captions", "custom"] = (
+        "conversation"
+    )
+    turns: int = Field(1, ge=1, le=10, description="question-response pairs per image")
+    language: str = "English"
+    system: str | None = Field(None, description="replaces the kind's own system message")
+    template: str | None = Field(None, description="replaces the kind's own user message")
+    examples: tuple[tuple[TurnConfig, ...], ...] = Field(
+        (), description="answers as they should be, each a list of question and response; shown before the image"
+    )
+    check_language: bool = Field(
+        False, description="ask again, then reject, what is certainly not written in `language` (its English name)"
+    )
+    judge: str | None = Field(
+        None,
+        description="criteria in words: a second, paid request asks the model whether the turns meet them; null: none",
+    )
+
+
+class PriceConfig(Section):
+    """US dollars per million tokens, for models the price list does not know or a contract of your own."""
+
+    input_per_million: float = Field(ge=0)
+    output_per_million: float = Field(ge=0)
+
+
+class BatchConfig(Section):
+    """The provider's batch API: half the price, an answer within 24 hours."""
+
+    requests_per_file: int = Field(50_000, ge=1, le=50_000)
+    megabytes_per_file: float = Field(200.0, gt=0, le=200, description="1 MB is a million bytes")
+    gather: float = Field(10.0, gt=0, description="seconds without a new request after which a file is sent as it is")
+    poll: float = Field(60.0, gt=0, description="seconds between two looks at a batch")
+    finish_live: bool = Field(
+        False,
+        description="what an ended batch leaves open, and follow-ups, are asked at once at the full price; "
+        "false: in another batch",
+    )
+    price_share: float = Field(0.5, gt=0, le=1, description="of the live price")
+
+
+class GeneratorConfig(Section):
+    """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
+
+    model: str = "gpt-4.1-mini"
+    base_url: str = Field("https://api.openai.com/v1", description="any server that speaks /chat/completions")
+    api_key_env: Annotated[str, Operational] = Field(
+        "OPENAI_API_KEY", description="the environment variable that holds the key"
+    )
+    prompt: PromptConfig = PromptConfig()
+    prompts: dict[str, PromptConfig] = Field(default_factory=dict, description="per task, in place of `prompt`")
+    image_side: int = Field(768, ge=32, description="longer side in pixels of the picture that is sent")
+    image_detail: Literal["low", "high", "auto"] = "auto"
+    temperature: float = Field(0.2, ge=0, le=2)
+    max_output_tokens: int = Field(800, ge=1)
+    seed: int = 0
+    max_cost: Annotated[float | Literal["unlimited"], Operational] = Field(
+        ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
+    )
+    prices: Annotated[PriceConfig | None, Operational] = None
+    mode: Annotated[Literal["live", "batch"], Operational] = Field(
+        "live", description="batch: through the provider's batch API, at half the price, within a day"
+    )
+    batch: Annotated[BatchConfig, Operational] = BatchConfig()
+    concurrency: Annotated[int, Field(ge=1, le=1024), Operational] = Field(32, description="requests in flight")
+    requests_per_minute: Annotated[int | None, Field(ge=1), Operational] = None
+    tokens_per_minute: Annotated[int | None, Field(ge=1), Operational] = None
+    timeout: Annotated[float, Field(gt=0), Operational] = Field(120.0, description="seconds for one whole request")
+    attempts: Annotated[int, Field(ge=1, le=20), Operational] = Field(
+        6, description="tries of one request that failed without an answer"
+    )

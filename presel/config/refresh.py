@@ -1,0 +1,96 @@
+"""One refresh: all sections together, what it is called and where it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from presel.config.choice import (
+    BudgetConfig,
+    ClusteringConfig,
+    HistoryConfig,
+    ReferenceConfig,
+    SelectionConfig,
+    WeightsConfig,
+)
+from presel.config.generator import GeneratorConfig
+from presel.config.reference_model import ReferenceModelConfig
+from presel.config.section import Section
+from presel.config.source import EncoderConfig, SourceConfig
+from presel.keys import Operational
+
+
+class DatasetConfig(Section):
+    name: str = Field(
+        "dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="versions lie below <store>/datasets/<name>/"
+    )
+
+
+class ExecutionConfig(Section):
+    """Where the work is done and who must agree to it. Nothing here changes a byte of what comes out."""
+
+    runner: Literal["threads", "ray", "dask"] = Field(
+        "threads", description="of Prefect: threads of this process, or a Ray or Dask cluster (optional extras)"
+    )
+    workers: int = Field(4, ge=1, description="tasks of one flow side by side; of a local cluster, its workers")
+    cluster: str | None = Field(None, description="address of a running Ray or Dask cluster; null starts a local one")
+    gpus: float = Field(0, ge=0, description="of a Ray or Dask cluster: the share of a GPU that a task asks for")
+    approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")
+    approval_timeout: float = Field(72.0, gt=0, description="hours after which an unapproved run ends")
+
+
+class RefreshConfig(Section):
+    """One refresh: choose the images worth instructing, instruct only those, publish the dataset."""
+
+    mode: Literal["default", "paper"] = Field(
+        "default", description="paper: exactly the published algorithm, nothing of ours that changes a pick"
+    )
+    seed: int = Field(0, ge=0)
+    source: SourceConfig
+    store: Annotated[str, Operational] = Field(description="s3://bucket/prefix or a folder: tables, ledger, datasets")
+    encoder: EncoderConfig = EncoderConfig()
+    reference: ReferenceConfig = ReferenceConfig()
+    generator: GeneratorConfig
+    reference_model: ReferenceModelConfig = ReferenceModelConfig()
+    weights: WeightsConfig = WeightsConfig()
+    budget: BudgetConfig = BudgetConfig()
+    clustering: ClusteringConfig = ClusteringConfig()
+    selection: SelectionConfig = SelectionConfig()
+    history: HistoryConfig = HistoryConfig()
+    dataset: DatasetConfig = DatasetConfig()
+    execution: Annotated[ExecutionConfig, Operational] = ExecutionConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paper_has_no_guard_and_no_past(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("mode") == "paper":
+            for section, default in (("selection", {"near_duplicate": None}), ("history", {"keep": "while_selected"})):
+                given = data.get(section) or {}
+                if isinstance(given, dict):
+                    data = {**data, section: {**default, **given}}
+        return data
+
+    @model_validator(mode="after")
+    def _paper_means_paper(self) -> RefreshConfig:
+        if self.mode == "paper":
+            ours = {
+                "selection.strategy": self.selection.strategy != "presel",
+                "selection.near_duplicate": self.selection.near_duplicate is not None,
+                "history.keep": self.history.keep != "while_selected",
+                "clustering.images_per_cluster": self.clustering.images_per_cluster != 100,
+                "reference_model.fit": self.reference_model.fit != "lora",
+                "weights.temperature": self.weights.temperature is not None,
+                "weights.estimator": self.weights.estimator != "mean",
+                "weights.shrinkage": self.weights.shrinkage,
+                "weights.floor": self.weights.floor > 0,
+                "weights.size_prior": self.weights.size_prior > 0,
+                "reference_model.loss_floor": self.reference_model.loss_floor > 0,
+                "reference_model.lora.question_dropout": self.reference_model.lora.question_dropout > 0,
+            }
+            changed = [name for name, differs in ours.items() if differs]
+            if changed:
+                raise ValueError(
+                    f"mode is paper, but {', '.join(changed)} departs from it: remove it or set mode: default"
+                )
+        return self

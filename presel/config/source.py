@@ -1,0 +1,81 @@
+"""Where the images lie, what counts as one, and which model looks at them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from presel.config.section import Section
+from presel.keys import Operational
+
+
+class S3Config(Section):
+    """How a source on S3 is reached, where that differs from what the environment says. Never a secret."""
+
+    anonymous: bool = Field(False, description="send unsigned requests, as public buckets allow")
+    requester_pays: bool = Field(False, description="agree to be charged for requests and traffic")
+    profile: str | None = Field(None, description="a profile of the AWS configuration, with its keys or its role")
+    endpoint_url: str | None = Field(None, description="of MinIO, R2 or another server; default: $AWS_ENDPOINT_URL")
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="path: endpoint/bucket/key; virtual: bucket.endpoint/key; auto: what boto3 would choose"
+    )
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> S3Config:
+        if self.anonymous and self.profile:
+            raise ValueError("anonymous and profile exclude each other: an unsigned request has no identity")
+        return self
+
+
+class SourceConfig(Section):
+    """Where the unlabelled images lie, and which task each belongs to."""
+
+    uri: str = Field(description="s3://bucket/prefix or a folder")
+    tasks: Literal["prefix", "single", "table", "llava", "vision_flan"] = Field(
+        "prefix",
+        description="prefix: the first folder of a key is its task; single: one task for all; "
+        "table, llava, vision_flan: `mapping` says it",
+    )
+    mapping: Annotated[str | None, Operational] = Field(
+        None,
+        description="for tasks: table, a CSV, JSONL or Parquet with columns key and task; for llava and vision_flan, the "
+        "dataset's JSON. An address on S3 or a path. Its content is part of every key, its place is not",
+    )
+    s3: Annotated[S3Config, Operational] = S3Config()
+    part_size: Annotated[int, Field(ge=1, le=100_000), Operational] = Field(
+        1000, description="images per unit of parallel work"
+    )
+
+    @model_validator(mode="after")
+    def _mapping_where_it_is_used(self) -> SourceConfig:
+        if (self.tasks in ("table", "llava", "vision_flan")) != (self.mapping is not None):
+            raise ValueError("`mapping` goes with tasks: table, llava or vision_flan, and they with it")
+        return self
+
+
+class ImageConfig(Section):
+    """What counts as a usable image. Limits are checked before a pixel is decoded."""
+
+    max_pixels: int = Field(64_000_000, ge=1, description="width x height; above it an image is rejected, not decoded")
+    min_side: int = Field(8, ge=1, description="pixels")
+    max_aspect_ratio: float = Field(20.0, ge=1, description="longer side / shorter side")
+
+
+class EncoderConfig(Section):
+    """The model whose vectors say which images are alike."""
+
+    name: str = Field(
+        "timm:vit_base_patch14_dinov2.lvd142m",
+        description="timm:<model>, open_clip:<model>/<pretrained tag or local file>, or builtin (no download)",
+    )
+    weights: str | None = Field(None, description="a local safetensors file in place of the hub's weights")
+    images: ImageConfig = ImageConfig()
+    isolate: Annotated[Literal["fragile", "all"], Operational] = Field(
+        "fragile",
+        description="fragile: TIFF, AVIF and JPEG 2000 are decoded in child processes; all: every format, so that no decoder "
+        "can end a run; without it a crash is survived by starting the run again",
+    )
+    batch_size: Annotated[int, Field(ge=1), Operational] = 64
+    device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
