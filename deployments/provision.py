@@ -4,9 +4,12 @@
 
 - the work pools of `POOLS`;
 - the results block, so that every worker finds the references of finished tasks on the store;
-- a limit on tasks tagged `gpu`: two models on one card are slower than one after the other;
 - an automation that marks a flow run as crashed when its heartbeat stops. Prefect itself never does: a run whose machine lost
   power would say Running for ever, and hold the one slot of its deployment.
+
+There is no limit on tasks that want a GPU: stages share the cards of their process (presel.encoders.spread,
+presel.stages.score), a worker of one run at a time (`--limit 1`) has its machine to itself, and tasks that hold one of Prefect's
+slots fail when its server is away.
 """
 
 from __future__ import annotations
@@ -27,20 +30,21 @@ from tasks.results import StoreResults
 POOLS = ("presel-cpu", "presel-gpu", "presel-api")
 BLOCK = "presel"
 ZOMBIES = "presel: a flow run without a heartbeat has crashed"
-# Twice a missed beat and some: flows send one every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml).
-SILENCE = timedelta(seconds=90)
+FLOWS = ("refresh", "plan", "housekeeping", "finetune")
+# Flows beat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml and of `presel run`), but cannot while the server is
+# away: one that comes back after two minutes must not find every run crashed.
+SILENCE = timedelta(seconds=180)
 _ALIVE_OR_ENDED = {
     f"prefect.flow-run.{event}" for event in ("heartbeat", "Completed", "Failed", "Cancelled", "Crashed")
 }
 
 
-def provision(store: str, gpus: int = 1, pool_type: str = "process") -> None:
-    """Create or update everything. `gpus`: tasks tagged `gpu` that may run at once; `pool_type`: of pools made here."""
+def provision(store: str, pool_type: str = "process") -> None:
+    """Create or update everything. `pool_type`: of the pools that are made here."""
     StoreResults(store=store).save(BLOCK, overwrite=True)
     with get_client(sync_client=True) as client:
         for name in POOLS:
             _pool(client, name, pool_type)
-        client.create_concurrency_limit(tag="gpu", concurrency_limit=gpus)
         _zombies(client)
 
 
@@ -50,7 +54,10 @@ def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
 
 
 def _zombies(client: SyncPrefectClient) -> None:
-    """Not forced: a run that ended in time keeps its state, because the server refuses to crash what is finished."""
+    """Not forced: a run that ended in time keeps its state, because the server refuses to crash what is finished.
+
+    These flows only: others on the server beat every 180 s, Prefect's default, and would all be crashed.
+    """
     wanted = AutomationCore(
         name=ZOMBIES,
         trigger=EventTrigger(
@@ -58,6 +65,7 @@ def _zombies(client: SyncPrefectClient) -> None:
             after={"prefect.flow-run.heartbeat"},
             expect=_ALIVE_OR_ENDED,
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
             for_each={"prefect.resource.id"},
             threshold=1,
             within=SILENCE,
@@ -76,13 +84,10 @@ def _zombies(client: SyncPrefectClient) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", help="s3://bucket/prefix or a folder that every worker can reach")
-    parser.add_argument("--gpus", type=int, default=1, help="tasks tagged gpu that may run at once")
     parser.add_argument("--type", default="process", help="of the work pools: process, docker or kubernetes")
     arguments = parser.parse_args()
-    provision(arguments.store, arguments.gpus, arguments.type)
-    print(
-        f"pools {', '.join(POOLS)}; block presel-store-results/{BLOCK} -> {arguments.store}; {arguments.gpus} gpu task(s)"
-    )
+    provision(arguments.store, arguments.type)
+    print(f"pools {', '.join(POOLS)}; block presel-store-results/{BLOCK} -> {arguments.store}; automation '{ZOMBIES}'")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stages that want an accelerator and work without one. The tag `gpu` is what a limit of one task per card holds on to."""
+"""Stages that want an accelerator and work without one. By the tag `gpu` a cluster gives them a card (runner.py)."""
 
 from __future__ import annotations
 

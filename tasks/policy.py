@@ -28,6 +28,7 @@ from presel.storage import open_store
 from presel.tables import TableRef
 from tasks.draining import drain_on_sigterm
 from tasks.orphans import close_orphans
+from tasks.patience import wait_for_the_server
 from tasks.progress import ProgressArtifact
 from tasks.results import RESULTS
 from tasks.runner import ConfiguredTaskRunner
@@ -48,7 +49,7 @@ if logging.getLogger("presel").level == logging.NOTSET:
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
-    "on_running": [close_orphans, drain_on_sigterm],
+    "on_running": [wait_for_the_server, close_orphans, drain_on_sigterm],
     "task_runner": ConfiguredTaskRunner(),
 }
 

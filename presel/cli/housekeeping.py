@@ -73,15 +73,16 @@ def verify(
 
 def cancel(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Stop this dataset's runs on the Prefect server. What has been asked for is waited for and kept; nothing more is sent."""
-    from presel.cli.prefect_run import cancel_runs
+    from presel.cli.cancelling import cancel_runs
 
-    settings = load(config, overrides)
-    cancelled = cancel_runs(settings.dataset.name)
+    cancelled = cancel_runs(load(config, overrides))
 
     def words() -> None:
-        for name in cancelled:
+        for name in cancelled.asked:
             screen.print(f"cancelling {name}", markup=False)
-        if not cancelled:
+        for name in cancelled.by_hand:
+            screen.print(f"{name} was not started by a worker: stop its process with Ctrl-C or SIGTERM", markup=False)
+        if not cancelled.asked and not cancelled.by_hand:
             screen.print("nothing of this dataset is running on the server")
 
-    show({"cancelled": cancelled}, as_json, words)
+    show(cancelled._asdict(), as_json, words)

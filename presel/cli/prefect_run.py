@@ -34,6 +34,9 @@ _QUIET = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
+    # As in prefect.yaml: what the automation for crashed runs counts on, and how long a server may be away (tasks/patience.py).
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_CLIENT_MAX_RETRIES": "12",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 # A private server lives for one run: nobody opens its UI, schedules on it, or waits for its automations. Saves 3 s of start.
@@ -73,10 +76,12 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     """Run the flow to its end. Errors of stages come out as they are."""
     quiet()
     flow = _flow(name)
+    from prefect import tags
+
     from tasks.results import results_in
 
     started = time.time()
-    with Live(complaints) as live, listening(live):
+    with Live(complaints) as live, listening(live), tags("presel"):
         state = flow.with_options(result_storage=results_in(config.store))(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
@@ -95,32 +100,6 @@ def _flow(name: str) -> Flow[[RefreshConfig], object]:
         raise ConfigError(f"the flow `{name}` is not here", where="flows", fix=fix) from error
     flow: Flow[[RefreshConfig], object] = getattr(module, name)
     return flow
-
-
-def cancel_runs(dataset: str) -> list[str]:
-    """Ask the server to cancel the unfinished runs of a dataset; their names. Raises ConfigError without a server.
-
-    A worker then sends its process SIGTERM, on which the run drains (tasks/draining.py). A run that no worker owns
-    (`presel run`) is stopped by Ctrl-C or SIGTERM instead.
-    """
-    quiet()
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
-    from prefect.settings import PREFECT_API_URL
-    from prefect.states import Cancelling
-
-    if not PREFECT_API_URL.value():
-        raise ConfigError("no Prefect server is configured", where="PREFECT_API_URL", fix="export PREFECT_API_URL=...")
-    kinds = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED]
-    unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds)))
-    names = {f"refresh {dataset}", f"plan {dataset}"}
-    with get_client(sync_client=True) as client:
-        runs = [run for run in client.read_flow_runs(flow_run_filter=unfinished, limit=200) if run.name in names]
-        for run in runs:
-            if run.parent_task_run_id is None:  # a plan within a refresh goes with it
-                client.set_flow_run_state(run.id, Cancelling())
-    return sorted(str(run.name) for run in runs if run.parent_task_run_id is None)
 
 
 def free_port() -> int:

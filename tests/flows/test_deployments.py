@@ -10,21 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.provision import POOLS, ZOMBIES
+from deployments.provision import FLOWS, POOLS, ZOMBIES
 from presel.config import RefreshConfig
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_limit_outlives_these_tests():
-    """A limit of one GPU task makes every later flow on this server wait in turns of seconds."""
-    yield
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        client.delete_concurrency_limit_by_tag("gpu")
 
 
 def prefect(*arguments: str) -> str:
@@ -47,6 +37,7 @@ def test_a_deployment_names_a_flow_that_exists_and_parameters_that_it_takes(depl
     assert RefreshConfig.model_validate(deployment["parameters"]["config"])
     assert deployment["concurrency_limit"]["limit"] == 1
     assert deployment["work_pool"]["name"] in POOLS
+    assert flow.name in FLOWS, "its crashed runs would say Running for ever"
 
 
 def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
