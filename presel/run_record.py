@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from pydantic import ValidationError
+
+from presel import __version__
 from presel.config import RefreshConfig
-from presel.errors import NotFound
+from presel.errors import IntegrityError, NotFound
+from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import DatasetRef, Reference, TableRef
+
+FORMAT = 1
+"""Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
 
 class RunRecord(Reference):
@@ -51,20 +58,47 @@ class RunRecord(Reference):
 
 def save(record: RunRecord) -> None:
     """Make this the latest record of its dataset name."""
-    data = record.model_dump_json(indent=1).encode()
-    open_store(record.config.store).write(_path(record.config.dataset.name), data)
+    document = {**record.model_dump(mode="json"), "presel": __version__}
+    open_store(record.config.store).write(_path(record.config.dataset.name), seal(document, FORMAT))
 
 
 def latest(store: str, name: str) -> RunRecord:
-    """The latest record. Raises NotFound when nothing has been planned for that name yet."""
+    """The latest record. Raises NotFound when nothing has been planned for that name yet, IntegrityError as `read` does."""
     found = open_store(store)
     try:
-        return RunRecord.model_validate_json(found.read(_path(name)))
+        return read(store, _path(name))
     except NotFound as error:
         raise NotFound(
             f"nothing has been planned for dataset '{name}' yet",
             where=found.uri,
             fix="run `presel plan` or `presel run`",
+        ) from error
+
+
+def latest_of_all(store: str) -> Iterator[RunRecord]:
+    """The latest record of every dataset name on a store."""
+    for entry in open_store(store).list("runs/"):
+        if entry.path.endswith("/latest.json"):
+            yield read(store, entry.path)
+
+
+def read(store: str, path: str) -> RunRecord:
+    """A record by its path. Raises IntegrityError when it is damaged, or not of this presel's making and unlike its own."""
+    found = open_store(store)
+    where, fix = found.locate(path), "`presel run` writes it anew, and buys nothing that is paid for"
+    document = unseal(found.read(path), FORMAT, what="the record of the last run", where=where, fix=fix)
+    by = document.pop("presel", "an unknown version")
+    document.pop("format")
+    try:
+        return RunRecord.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise IntegrityError(
+            "the record of the last run is of another presel",
+            where=where,
+            expected=f"what {__version__} reads",
+            got=f"written by {by}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            fix=fix,
         ) from error
 
 

@@ -8,7 +8,6 @@ the next attempt overwrites with the same bytes.
 from __future__ import annotations
 
 import io
-import json
 import re
 import time
 from typing import Any
@@ -17,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presel import __version__
-from presel.errors import IntegrityError
+from presel.errors import IntegrityError, NotFound
 from presel.keys import digest
+from presel.sealed import seal, unseal
 from presel.storage import open_store
-from presel.tables import REJECTS, Part, TableRef, combined_digest
+from presel.tables import COLUMNS, FORMAT, REJECTS, Part, TableRef, combined_digest
 
 
 def read(ref: TableRef, columns: list[str] | None = None) -> pa.Table:
@@ -29,7 +29,7 @@ def read(ref: TableRef, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_part(ref: TableRef, part: Part, columns: list[str] | None = None) -> pa.Table:
-    """Rows of one part. Raises IntegrityError when its bytes are not those that were written."""
+    """Rows of one part. Raises IntegrityError when its bytes are not those that were written, or columns are missing."""
     store = open_store(ref.store)
     data = store.read(part.path)
     if digest(data) != part.digest:
@@ -40,7 +40,17 @@ def read_part(ref: TableRef, part: Part, columns: list[str] | None = None) -> pa
             got=digest(data),
             fix=f"delete {store.locate(ref.folder)} to have it made again",
         )
-    return decode(data, columns)
+    rows = decode(data, columns)
+    wanted = columns or COLUMNS.get(ref.stage, rows.column_names)
+    if missing := [name for name in wanted if name not in rows.column_names]:
+        raise IntegrityError(
+            "another version of presel made this table",
+            where=store.locate(part.path),
+            expected=f"columns {', '.join(missing)}",
+            got=", ".join(pq.read_schema(pa.BufferReader(data)).names),
+            fix="run again: it is made anew, and nothing that is paid for is bought again",
+        )
+    return rows
 
 
 def rejects(ref: TableRef) -> pa.Table:
@@ -57,21 +67,34 @@ def file(ref: TableRef, name: str) -> bytes:
 
 def facts(ref: TableRef) -> dict[str, Any]:
     """Small numbers noted while the output was made: times, money, settings. Not part of its identity."""
-    noted: dict[str, Any] = _manifest(ref.store, ref.folder)["facts"]
+    noted: dict[str, Any] = manifest(ref.store, ref.folder)["facts"]
     return noted
 
 
 def finished(ref: TableRef) -> float:
     """When the output was made, in seconds since 1970."""
-    return float(_manifest(ref.store, ref.folder).get("finished", 0.0))
+    return float(manifest(ref.store, ref.folder).get("finished", 0.0))
+
+
+def manifest(store: str, folder: str) -> dict[str, Any]:
+    """What an output says of itself. Raises NotFound, and IntegrityError when it is damaged or a newer presel wrote it."""
+    found, path = open_store(store), f"{folder}/manifest.json"
+    fix = f"delete {found.locate(folder)} to have it made again"
+    return unseal(found.read(path), FORMAT, what="a manifest", where=found.locate(path), fix=fix)
 
 
 def find(store: str, stage: str, key: str) -> TableRef | None:
-    """The output of that key, if it is there whole."""
-    folder = f"tables/{stage}/{key}"
-    if not open_store(store).exists(f"{folder}/manifest.json"):
+    """The output of that key, if it is there whole and of the present format.
+
+    Raises IntegrityError when its manifest is damaged or a newer presel wrote it.
+    """
+    try:
+        said = manifest(store, f"tables/{stage}/{key}")
+    except NotFound:
         return None
-    saved = TableRef.model_validate(_manifest(store, folder)["table"])
+    if said["format"] < FORMAT:
+        return None
+    saved = TableRef.model_validate(said["table"])
     # The store may have been copied since: where it lies now is what counts.
     return saved.model_copy(update={"store": store})
 
@@ -142,7 +165,7 @@ class Output:
             rejects=len(self._rejects),
             parts=parts,
         )
-        manifest = {
+        document = {
             "table": ref.model_dump(mode="json"),
             "files": self._files,
             "inputs": inputs,
@@ -151,8 +174,7 @@ class Output:
             "seconds": round(time.time() - self._started, 3),
             "finished": round(time.time(), 3),
         }
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        open_store(self.store).write(f"{self._folder}/manifest.json", text.encode())
+        open_store(self.store).write(f"{self._folder}/manifest.json", seal(document, FORMAT))
         return ref
 
     def _write_rejects(self) -> None:
@@ -160,11 +182,6 @@ class Output:
             rows = sorted(self._rejects, key=lambda row: (row["task"], row["key"], row["id"], row["reason"]))
             # A refusal is part of what an output says (a refused sample is never chosen again): its digest counts too.
             self.write_file("rejects.parquet", encode(pa.Table.from_pylist(rows, schema=REJECTS)))
-
-
-def _manifest(store: str, folder: str) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(open_store(store).read(f"{folder}/manifest.json"))
-    return manifest
 
 
 def _file_name(label: str) -> str:

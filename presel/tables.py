@@ -14,6 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from presel.keys import short_digest
 
+FORMAT = 1
+"""Of a manifest and of the references in it. Outputs of an older format do not count as there: they are made again. When the
+rows of one table change, raise the `version` of the stage that writes it instead, and only what follows it is made again."""
+
 TEXT, INT, REAL = pa.string(), pa.int64(), pa.float64()
 
 CATALOG = pa.schema(
@@ -139,6 +143,23 @@ def samples(dimensions: int) -> pa.Schema:
             ("vector", pa.list_(pa.float16(), dimensions)),
         ],
     )
+
+
+COLUMNS: dict[str, list[str]] = {
+    "ingest": CATALOG.names,
+    "embed": embeddings(1).names,
+    "assemble": samples(1).names,
+    "reference": REFERENCE.names,
+    "instruct": INSTRUCTIONS.names,
+    "fit": FIT.names,
+    "score": RELEVANCE.names,
+    "cluster": CLUSTERS.names,
+    "history": PAID.names,
+    "rank": RANKING.names,
+    "plan": PLAN.names,
+    "select": SELECTION.names,
+}
+"""What the table of each stage holds. A table of another presel may hold something else, and reading it says so."""
 
 
 class Reference(BaseModel):

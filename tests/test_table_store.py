@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from presel import table_store
+from presel import table_store, tables
 from presel.errors import IntegrityError
+from presel.keys import digest
 from presel.table_store import Output
 from presel.tables import CLUSTERS
 
@@ -75,3 +76,81 @@ def test_the_manifest_says_what_went_in(tmp_path):
     manifest = json.loads((tmp_path / ref.folder / "manifest.json").read_text())
     assert manifest["inputs"] == {"x": 1}
     assert manifest["table"]["digest"] == ref.digest
+
+
+def say(path: Path, **fields: object) -> None:
+    """Change a manifest the way another presel would have written it: without a checksum there is none to check."""
+    document = {**json.loads(path.read_text()), **fields}
+    path.write_text(json.dumps({name: value for name, value in document.items() if name != "sha256"}))
+
+
+def test_an_output_of_an_older_format_is_made_again(tmp_path, monkeypatch):
+    ref = written(tmp_path)
+    monkeypatch.setattr(table_store, "FORMAT", tables.FORMAT + 1)
+    assert table_store.find(str(tmp_path), "cluster", "k") is None
+    assert written(tmp_path) == ref
+    assert table_store.find(str(tmp_path), "cluster", "k") == ref
+
+
+def test_an_output_from_before_formats_were_named_is_of_the_first(tmp_path):
+    ref = written(tmp_path)
+    path = tmp_path / ref.folder / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["format"], document["sha256"]
+    path.write_text(json.dumps(document))
+    assert table_store.find(str(tmp_path), "cluster", "k") == ref
+
+
+def test_an_output_of_a_newer_presel_is_refused_and_left_alone(tmp_path):
+    ref = written(tmp_path)
+    path = tmp_path / ref.folder / "manifest.json"
+    say(path, format=tables.FORMAT + 1, table={"shape": "unknown"})
+    before = path.read_bytes()
+    with pytest.raises(IntegrityError, match=r"a newer presel wrote a manifest.*upgrade presel"):
+        table_store.find(str(tmp_path), "cluster", "k")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-9], lambda text: text.replace('"rows": 1', '"rows": 3', 1)])
+def test_a_damaged_manifest_says_what_to_delete(tmp_path, damage):
+    ref = written(tmp_path)
+    path = tmp_path / ref.folder / "manifest.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(IntegrityError, match=r"a manifest (changed|cannot be read).*made again"):
+        table_store.find(str(tmp_path), "cluster", "k")
+
+
+def test_a_table_with_other_columns_is_refused_in_words(tmp_path):
+    out = Output(str(tmp_path), "cluster", "k")
+    out.write(pa.table({"sample_id": ["a"]}), pa.schema([("sample_id", pa.string())]))
+    ref = out.commit({})
+    for columns in (None, ["sample_id", "cluster"]):
+        with pytest.raises(IntegrityError, match=r"another version of presel made this table.*columns cluster"):
+            table_store.read(ref, columns)
+    assert table_store.read(ref, ["sample_id"]).num_rows == 1
+
+
+SCHEMAS = {
+    "CATALOG": "429c3f83",
+    "REJECTS": "eb8786de",
+    "REFERENCE": "f6c6d6da",
+    "INSTRUCTIONS": "30d158a3",
+    "RELEVANCE": "00f0ed17",
+    "FIT": "1bb77947",
+    "CLUSTERS": "36934169",
+    "RANKING": "0b96440b",
+    "KEPT": "d674901f",
+    "SELECTION": "261b0d9f",
+    "PAID": "34032d50",
+    "PLAN": "ea74467e",
+    "embeddings": "22362180",
+    "samples": "bf556675",
+}
+
+
+def test_whoever_changes_a_schema_also_raises_the_version_of_the_stages_that_write_it():
+    """The names and types of every table, as they were when a stage's version was last raised for them."""
+    declared = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
+    declared |= {"embeddings": tables.embeddings(1), "samples": tables.samples(1)}
+    found = {name: digest(str(schema).encode())[:8] for name, schema in declared.items()}
+    assert found == SCHEMAS, "raise `version` in the stage, then put the new digest here"

@@ -18,6 +18,7 @@ from typing import Any
 
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.keys import digest, short_digest
+from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import DatasetRef
 
@@ -71,8 +72,12 @@ def file(ref: DatasetRef, name: str) -> bytes:
 
 def verify(ref: DatasetRef) -> list[str]:
     """What is wrong with a version's files, in words; nothing when all are there and unchanged."""
+    try:
+        names = sorted(manifest(ref)["files"])
+    except (NotFound, IntegrityError) as error:
+        return [f"manifest.json: {error.what}"]
     wrong = []
-    for name in sorted(manifest(ref)["files"]):
+    for name in names:
         try:
             file(ref, name)
         except (NotFound, IntegrityError) as error:
@@ -114,7 +119,6 @@ def complete(
         found.write(f"{folder}/{file_name}", data)
     document = {
         **about,
-        "format": FORMAT,
         "name": name,
         "version": version,
         "digest": short_digest(name, str(version), content_digest(files)),
@@ -122,7 +126,7 @@ def complete(
         "run": dict(run),
     }
     with suppress(AlreadyExists):  # our twin finished first, with the same files
-        found.create(f"{folder}/manifest.json", _json(document))
+        found.create(f"{folder}/manifest.json", seal(document, FORMAT))
     point_at_latest(store, name)
     return find(store, name, version)
 
@@ -140,16 +144,8 @@ def point_at_latest(store: str, name: str) -> None:
 
 
 def _manifest(uri: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(open_store(uri).read("manifest.json"))
-    if said["format"] > FORMAT:
-        raise IntegrityError(
-            "a newer presel wrote this version",
-            where=uri,
-            expected=f"format {FORMAT} or older",
-            got=said["format"],
-            fix="upgrade presel",
-        )
-    return said
+    fix = "restore it from a backup; if there is none, delete the version's folder: the next run publishes another"
+    return unseal(open_store(uri).read("manifest.json"), FORMAT, what="this version", where=uri, fix=fix)
 
 
 def _numbers(store: str, name: str, marker: str) -> list[int]:

@@ -22,11 +22,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from presel import progress, table_store
+from presel import progress, run_record, table_store
 from presel.dataset import versions
 from presel.errors import NotFound
 from presel.keys import short_digest
-from presel.run_record import RunRecord
 from presel.storage import Entry, Store, open_store
 from presel.tables import TableRef
 
@@ -109,7 +108,7 @@ class _Needed(NamedTuple):
 
 
 def _needed(place: Store, store: str) -> _Needed:
-    refs = [*_of_records(place), *_of_catalogs(place, store), *_of_reports(place, store)]
+    refs = [*_of_records(store), *_of_catalogs(place, store), *_of_reports(place, store)]
     return _Needed(
         folders=frozenset(ref.folder for ref in refs),
         files=frozenset(part.path for ref in refs for part in ref.parts),
@@ -117,10 +116,9 @@ def _needed(place: Store, store: str) -> _Needed:
     )
 
 
-def _of_records(place: Store) -> Iterator[TableRef]:
-    for entry in place.list("runs/"):
-        if entry.path.endswith("/latest.json"):
-            yield from RunRecord.model_validate_json(place.read(entry.path)).tables()
+def _of_records(store: str) -> Iterator[TableRef]:
+    for record in run_record.latest_of_all(store):
+        yield from record.tables()
 
 
 def _of_catalogs(place: Store, store: str) -> Iterator[TableRef]:
@@ -138,9 +136,9 @@ def _of_reports(place: Store, store: str) -> Iterator[TableRef]:
     digests = {versions.find(store, name, n).digest for name in names for n in versions.versions(store, name)}
     for entry in place.list("tables/report/"):
         if _marker(entry.path):
-            manifest = json.loads(place.read(entry.path))
-            if manifest["inputs"]["dataset"]["digest"] in digests:
-                yield TableRef.model_validate(manifest["table"])
+            said = table_store.manifest(store, entry.path.rpartition("/")[0])
+            if said["inputs"]["dataset"]["digest"] in digests:
+                yield TableRef.model_validate(said["table"])
 
 
 def _removable(place: Store) -> Iterator[Entry]:

@@ -2,13 +2,14 @@
 
 A version stands on its own: its files are checked against its manifest. Its inputs are known while the latest record is
 that of this very version; of an older one they may have been collected, which is no fault. The pictures are the source's,
-not ours: checking them means reading every one, so it is asked for.
+not ours: checking them means reading every one, so it is asked for. Of the ledger all answers are read, not only the published
+ones: what older versions were made of, and what the next may use, was paid for as well.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 
 from presel import progress, run_record, table_store
 from presel.config import SourceConfig
@@ -26,7 +27,7 @@ from presel.tables import DatasetRef, TableRef, rows_of
 def verify(version: DatasetRef, record: RunRecord | None = None, pictures: SourceConfig | None = None) -> list[str]:
     """What is wrong, a line each; nothing when all is as it was written.
 
-    `record`: of the run that made the version; its tables and their paid answers are checked as well. `pictures`: where the
+    `record`: of the run that made the version; its tables and the paid answers are checked as well. `pictures`: where the
     images lie, to compare each published one with the bytes that were chosen.
     """
     wrong = [f"version {version.version}: {line}" for line in versions.verify(version)]
@@ -66,11 +67,13 @@ def record_of(version: DatasetRef, store: str) -> RunRecord | None:
 
 def _table(ref: TableRef) -> Iterator[str]:
     store, where = open_store(ref.store), f"{ref.stage} {ref.key}"
+    files: dict[str, str] = {}
     try:
-        files = json.loads(store.read(f"{ref.folder}/manifest.json"))["files"]
+        files = table_store.manifest(ref.store, ref.folder)["files"]
     except NotFound:
         yield f"{where}: the manifest is gone"
-        files = {}
+    except IntegrityError as error:
+        yield f"{where}: {error.what}"
     expected = {part.path: part.digest for part in ref.parts}
     expected |= {f"{ref.folder}/{name}": value for name, value in files.items()}
     for done, (path, promised) in enumerate(sorted(expected.items()), start=1):
@@ -83,23 +86,24 @@ def _table(ref: TableRef) -> Iterator[str]:
 
 
 def _answers(record: RunRecord) -> Iterator[str]:
-    """Each published answer is still in the ledger, and can be read."""
-    ledger = Ledger(open_store(record.config.store))
+    """Each answer in the ledger is what was written, and each published one is there."""
+    missing = _published(record)
+    for done, (key, found) in enumerate(Ledger(open_store(record.config.store)).checked(), start=1):
+        missing.pop(key, None)
+        if isinstance(found, IntegrityError):
+            yield f"ledger: {key}: {found.what}"
+        progress.report("verify", "ledger", done, done + len(missing), "answers")
+    yield from (f"ledger: the answer {request} about {key} is gone" for request, key in missing.items())
+
+
+def _published(record: RunRecord) -> dict[str, str]:
+    """Request to image of what the version's instructions were read from."""
+    found: dict[str, str] = {}
     for ref in (*record.reference_instructions, *record.instructions):
-        try:
-            rows = table_store.read(ref, ["key", "request"]).to_pylist()
-        except (NotFound, IntegrityError):
-            continue  # said above
-        yield from _lost(ledger, rows)
-
-
-def _lost(ledger: Ledger, rows: Iterable[dict[str, str]]) -> Iterator[str]:
-    for row in rows:
-        try:
-            if ledger.find(row["request"]) is None:
-                yield f"ledger: the answer {row['request']} about {row['key']} is gone"
-        except IntegrityError as error:
-            yield f"ledger: {error.what}"
+        with suppress(NotFound, IntegrityError):  # said with the tables
+            rows = table_store.read(ref, ["key", "request"])
+            found |= zip(rows["request"].to_pylist(), rows["key"].to_pylist(), strict=True)
+    return found
 
 
 def _pictures(version: DatasetRef, config: SourceConfig) -> Iterator[str]:

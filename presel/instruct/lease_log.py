@@ -11,16 +11,18 @@ behind the last one read, and a claim that loses reads on before it tries again.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from presel.errors import AlreadyExists, NotFound
+from presel.sealed import seal, unseal
 from presel.storage import Store
 
 LEASES, LOST, TOTALS = "ledger/leases", "ledger/lost", "ledger/totals"
+FORMAT = 1
+"""Of all of them. What was spent is known from nowhere else: a presel that raises this must still read the formats before."""
 _TOTAL_EVERY = 64
 
 
@@ -74,7 +76,7 @@ class LeaseLog:
         """A lease under the next number, or None when somebody else took that number first: then read on."""
         lease = Lease(self._next, self.owner, amounts, in_flight, batch)
         try:
-            self.store.create(_lease_path(lease.number), json.dumps(vars(lease)).encode())
+            self.store.create(_lease_path(lease.number), seal(vars(lease), FORMAT))
         except AlreadyExists:
             # It may be our own: a client that retries a create whose answer got lost is told that it exists.
             if self._read(_lease_path(lease.number)) != vars(lease):
@@ -86,7 +88,7 @@ class LeaseLog:
         """Say what a lease came to. If it was said before, that counts."""
         document: dict[str, Any] = {"spent": spent, "lost": lost, "by": self.owner}
         try:
-            self.store.create(_settled_path(lease.number), json.dumps(document).encode())
+            self.store.create(_settled_path(lease.number), seal(document, FORMAT))
         except AlreadyExists:
             document = self._read(_settled_path(lease.number)) or document
         self._note_settled(lease.number, document)
@@ -97,7 +99,7 @@ class LeaseLog:
 
     def note_lost(self, lease: Lease, key: str) -> None:
         document = {"lost": lease.amounts[key]}
-        self.store.write(f"{_lost_prefix(lease.number)}{key}.json", json.dumps(document).encode())
+        self.store.write(f"{_lost_prefix(lease.number)}{key}.json", seal(document, FORMAT))
 
     def lost_keys(self, lease: Lease) -> set[str]:
         prefix = _lost_prefix(lease.number)
@@ -129,14 +131,17 @@ class LeaseLog:
     def _write_total(self) -> None:
         if self._through - self._totalled >= _TOTAL_EVERY:
             total = {"through": self._through, "spent": self.spent - math.fsum(self._beyond.values())}
-            self.store.write(f"{TOTALS}/{self._through:08d}.json", json.dumps(total).encode())
+            self.store.write(f"{TOTALS}/{self._through:08d}.json", seal(total, FORMAT))
             self._totalled = self._through
 
     def _read(self, path: str) -> dict[str, Any] | None:
         try:
-            document: dict[str, Any] = json.loads(self.store.read(path))
+            data = self.store.read(path)
         except NotFound:
             return None
+        where, fix = self.store.locate(path), "restore it from a backup: nothing else says what was spent"
+        document = unseal(data, FORMAT, what="the money log", where=where, fix=fix)
+        document.pop("format")
         return document
 
 

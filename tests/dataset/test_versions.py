@@ -99,6 +99,25 @@ def test_a_version_of_a_newer_format_is_refused_in_words(tmp_path: Path) -> None
         versions.find(str(tmp_path), "drawn", 1)
 
 
+def test_a_changed_manifest_is_named(tmp_path: Path) -> None:
+    publish(str(tmp_path), "a")
+    ref = versions.find(str(tmp_path), "drawn", 1)
+    path = tmp_path / "datasets/drawn/1/manifest.json"
+    path.write_text(path.read_text().replace('"records": 2', '"records": 3'))
+    assert versions.verify(ref) == ["manifest.json: this version changed after it was written"]
+    path.unlink()
+    assert versions.verify(ref)[0].startswith("manifest.json: ")
+
+
+def test_a_version_from_before_formats_were_named_is_read(tmp_path: Path) -> None:
+    publish(str(tmp_path), "a")
+    path = tmp_path / "datasets/drawn/1/manifest.json"
+    document = json.loads(path.read_text())
+    del document["format"], document["sha256"]
+    path.write_text(json.dumps(document))
+    assert versions.find(str(tmp_path), "drawn", 1).records == 2
+
+
 def test_the_digest_tells_versions_of_the_same_content_apart(tmp_path: Path) -> None:
     publish(str(tmp_path), "a")
     publish(str(tmp_path), "b")

@@ -51,6 +51,31 @@ def test_a_damaged_answer_is_said_and_not_bought_again(ledger: Ledger, tmp_path:
         ledger.find(KEYS[0])
 
 
+def test_a_changed_word_in_an_answer_is_noticed(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "answers" / "aa" / f"{KEYS[0]}.json"
+    path.write_text(path.read_text().replace("ü", "u"))
+    with pytest.raises(IntegrityError, match="changed after it was written"):
+        ledger.find(KEYS[0])
+    looked_at = dict(ledger.checked())
+    assert [isinstance(looked_at[key], IntegrityError) for key in KEYS] == [True, False, False]
+
+
+def test_an_answer_from_before_formats_were_named_is_read(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "answers" / "aa" / f"{KEYS[0]}.json"
+    document = json.loads(path.read_text())
+    del document["format"], document["sha256"]
+    path.write_text(json.dumps(document))
+    assert ledger.find(KEYS[0]) == answer(KEYS[0])
+
+
+def test_an_answer_of_a_newer_presel_is_refused_and_nobody_is_told_to_delete_it(ledger: Ledger, tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "answers" / "aa" / f"{KEYS[0]}.json"
+    path.write_text(json.dumps({"format": book.FORMAT + 1, "answer": "in another shape"}))
+    with pytest.raises(IntegrityError, match="upgrade presel") as caught:
+        ledger.find(KEYS[0])
+    assert "delete" not in str(caught.value)
+
+
 def test_ls_show_stats_and_export(ledger: Ledger) -> None:
     ledger.keep(answer("ff" + "0" * 30, cost=1.0, model="z"))
     assert book.ls(ledger) == [*KEYS, "ff" + "0" * 30]
