@@ -8,8 +8,8 @@
   power would say Running for ever, and hold the one slot of its deployment.
 
 There is no limit on tasks that want a GPU: stages share the cards of their process (presel.encoders.spread,
-presel.stages.score), a worker of one run at a time (`--limit 1`) has its machine to itself, and tasks that hold one of Prefect's
-slots fail when its server is away.
+presel.stages.score), a worker of one run at a time (`--limit 1`) has its machine to itself, and a task that holds one of
+Prefect's slots fails when its server is away.
 """
 
 from __future__ import annotations
