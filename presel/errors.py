@@ -6,6 +6,7 @@
     |- StorageError                   an object store or folder did not do what was asked
     |  |- NotFound                      no such object
     |  |- AccessDenied                  the credentials do not allow it
+    |  |  `- ObjectArchived                it is in cold storage and has to be restored first
     |  |- ObjectChanged                 it was overwritten since it was listed
     |  |- AlreadyExists                 a conditional create lost: somebody else was first
     |  `- StorageUnavailable            throttled, reset or timed out (retryable)
@@ -83,6 +84,10 @@ class NotFound(StorageError):
 
 
 class AccessDenied(StorageError):
+    pass
+
+
+class ObjectArchived(AccessDenied):
     pass
 
 

@@ -1,52 +1,118 @@
-"""A proxy before an S3 server that misbehaves on objects whose key says how: what networks and busy stores really do."""
+"""A proxy before an S3 server that misbehaves: what networks and busy stores really do.
+
+Reads go wrong by what their key says (`.../slowdown/x.jpg`), listings and writes by what a test asks for next.
+"""
 
 from __future__ import annotations
 
 import http.client
 import threading
-import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from presel.demo.setting import environment
 
 FAULTS = ("slowdown", "reset", "cut", "short", "drip", "always-short", "forbidden")
+"""Of which a reader recovers, but for the last two."""
+LASTING = ("broken", "stalled", "trickle", "expired", "cold", "skewed", "elsewhere")
+"""Of which none does."""
+_CODES = {
+    "slowdown": (503, "SlowDown"),
+    "forbidden": (403, "AccessDenied"),
+    "broken": (500, "InternalError"),
+    "expired": (400, "ExpiredToken"),
+    "cold": (403, "InvalidObjectState"),
+    "skewed": (403, "RequestTimeTooSkewed"),
+    "elsewhere": (301, "PermanentRedirect"),
+}
+_KEPT = {"etag", "last-modified", "content-type", "accept-ranges"}
+
+
+@dataclass
+class Mood:
+    """What the proxy does to the next requests, and what it was asked."""
+
+    lists: deque[str] = field(default_factory=deque)
+    """Faults of the next listings, in order: those of reads, or `garbled`, which ends too early and says so nowhere."""
+    writes: deque[str] = field(default_factory=deque)
+    """Faults of the next writes: those of reads, or `unanswered`, which is carried out before the connection breaks."""
+    denied: str = ""
+    """A prefix that is neither listed nor read."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """Requests by kind: `list`, `read`, `write`."""
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream: str
     seen: Counter[str]
+    mood: Mood
 
     def do_GET(self) -> None:
-        status, headers, body = self._forward()
-        fault = next((fault for fault in FAULTS if f"/{fault}/" in unquote(urlsplit(self.path).path)), "")
-        self.seen[self.path] += 1
-        first = self.seen[self.path] == 1
-        if fault == "forbidden":
-            self._answer(403, {}, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
-        elif fault == "slowdown" and self.seen[self.path] <= 2:
-            self._answer(503, {}, b"<Error><Code>SlowDown</Code><Message>busy</Message></Error>")
-        elif fault == "reset" and first:
-            self.close_connection = True
-        elif fault == "cut" and first:
-            self._answer(status, headers, body, send=len(body) // 2)
-            self.close_connection = True
-        elif fault == "always-short" or (fault == "short" and first):
-            self._answer(status, headers, body[: len(body) // 2])
-        elif fault == "drip":
-            self._answer(status, headers, body, pause=0.05)
+        address = urlsplit(self.path)
+        key, query = unquote(address.path), parse_qs(address.query)
+        listing = "list-type" in query
+        self.mood.asked["list" if listing else "read"] += 1
+        if self.mood.denied and self.mood.denied in (query.get("prefix", [""])[0] if listing else key):
+            self._refuse("forbidden")
+        elif listing:
+            self._list(self.mood.lists.popleft() if self.mood.lists else "")
         else:
-            self._answer(status, headers, body)
+            self._read(next((fault for fault in FAULTS + LASTING if f"/{fault}/" in key), ""))
 
-    def do_PUT(self) -> None:
+    def do_HEAD(self) -> None:
         self._answer(*self._forward())
 
     def do_DELETE(self) -> None:
         self._answer(*self._forward())
+
+    def do_PUT(self) -> None:
+        self.mood.asked["write"] += 1
+        fault = self.mood.writes.popleft() if self.mood.writes else ""
+        if fault == "unanswered":
+            self._forward()
+            self._hang_up()
+        elif fault == "reset":
+            self._hang_up()
+        elif fault:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self._refuse(fault)
+        else:
+            self._answer(*self._forward())
+
+    def _list(self, fault: str) -> None:
+        if fault in _CODES:
+            self._refuse(fault)
+        elif fault == "reset":
+            self._hang_up()
+        else:
+            status, headers, body = self._forward()
+            if fault == "garbled":
+                body = body[: len(body) // 2]
+            self._answer(status, headers, body, send=len(body) // 2 if fault == "cut" else None)
+
+    def _read(self, fault: str) -> None:
+        self.seen[self.path] += 1
+        passes = {"slowdown": 2, "reset": 1, "cut": 1, "short": 1}.get(fault)
+        if passes is not None and self.seen[self.path] > passes:
+            fault = ""
+        if fault in _CODES:
+            self._refuse(fault)
+        elif fault == "reset":
+            self._hang_up()
+        else:
+            self._deliver(fault, *self._forward())
+
+    def _deliver(self, fault: str, status: int, headers: dict[str, str], body: bytes) -> None:
+        if fault in ("short", "always-short"):
+            body = body[: len(body) // 2]
+        pause = {"drip": 0.05, "trickle": 0.2, "stalled": 3600.0}.get(fault, 0)
+        piece = 1 if fault in ("trickle", "stalled") else max(1, len(body) // 8)
+        self._answer(status, headers, body, len(body) // 2 if fault == "cut" else None, pause, piece)
 
     def _forward(self) -> tuple[int, dict[str, str], bytes]:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -57,36 +123,65 @@ class Handler(BaseHTTPRequestHandler):
         kept = {name: value for name, value in answer.getheaders() if name.lower() in _KEPT}
         return answer.status, kept, answer.read()
 
+    def _refuse(self, fault: str) -> None:
+        status, code = _CODES[fault]
+        self._answer(status, {}, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.close()
+
     def _answer(
-        self, status: int, headers: dict[str, str], body: bytes, send: int | None = None, pause: float = 0
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        send: int | None = None,
+        pause: float = 0,
+        piece: int = 1 << 20,
     ) -> None:
+        """`send`: bytes that are sent of those that are announced."""
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        piece = max(1, len(body) // 8) if pause else len(body) or 1
-        for start in range(0, len(body) if send is None else send, piece):
-            self.wfile.write(body[start : start + piece if send is None else min(send, start + piece)])
-            time.sleep(pause)
+        sent = body if send is None else body[:send]
+        try:
+            for start in range(0, 0 if self.command == "HEAD" else len(sent), piece if pause else len(sent) or 1):
+                self.wfile.write(sent[start : start + piece] if pause else sent)
+                self.wfile.flush()
+                self.server.leaving.wait(pause)  # type: ignore[attr-defined]
+        except OSError:
+            self.close_connection = True  # whoever read has lost patience
+        if send is not None:
+            self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-_KEPT = {"etag", "last-modified", "content-type", "accept-ranges"}
+class Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, handler: type[Handler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.leaving = threading.Event()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # connections break here all the time
 
 
 @contextmanager
-def faulty(endpoint: str) -> Iterator[None]:
+def faulty(endpoint: str) -> Iterator[Mood]:
     """While it lasts, the environment points at the misbehaving proxy."""
-    handler = type("Bound", (Handler,), {"upstream": endpoint, "seen": Counter()})
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    proxy.daemon_threads = True
+    mood = Mood()
+    proxy = Proxy(type("Bound", (Handler,), {"upstream": endpoint, "seen": Counter(), "mood": mood}))
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
         with environment(AWS_ENDPOINT_URL=f"http://127.0.0.1:{proxy.server_address[1]}"):
-            yield
+            yield mood
     finally:
+        proxy.leaving.set()
         proxy.shutdown()
         proxy.server_close()

@@ -2,8 +2,10 @@
 
 A source is a store that is only ever listed and read. Listing says all that is needed to name an object (key, etag, size), so
 an unchanged pool is recognised without reading one. Reading answers with bytes or with the reason why not: a pool changes
-while it is read, and an object that vanished, was overwritten or is forbidden is that object's fate, not the run's. Throttling
-that outlasts every retry does end the run: it would otherwise turn thousands of good images into rejects.
+while it is read, and an object that vanished, was overwritten or is forbidden is that object's fate, not the run's. So is one
+that the server fails on, or drips, at every attempt, as long as there are few of them and the server answers otherwise. A
+server that is gone, or throttles for longer than every retry lasts, does end the run: it would otherwise turn thousands of good
+images into rejects.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from presel.config import SourceConfig
-from presel.errors import AccessDenied, NotFound, ObjectChanged
+from presel.errors import AccessDenied, NotFound, ObjectArchived, ObjectChanged, StorageUnavailable
 from presel.images import Reason, Rejected
 from presel.keys import short_digest
+from presel.sources.patience import Patience
 from presel.sources.task_names import SINGLE_TASK, TaskMap, first_folder, load_task_map
 from presel.storage import Entry, open_store
 
@@ -25,6 +28,7 @@ class Source:
     def __init__(self, config: SourceConfig) -> None:
         self.config = config
         self._store = open_store(config.uri, config.s3)
+        self._patience = Patience(self._store)
 
     @property
     def digest(self) -> str:
@@ -71,12 +75,17 @@ class Source:
         return Rejected(Reason.UNREADABLE, f"{size:,} bytes were listed, {len(got):,} came, twice")
 
     def _read(self, key: str, etag: str | None) -> bytes | Rejected:
+        self._patience.count()
         try:
             return self._store.read_version(key, etag) if etag else self._store.read(key)
         except ObjectChanged as error:
             return Rejected(Reason.CHANGED, error.what)
+        except ObjectArchived:
+            return Rejected(Reason.ARCHIVED, "restore it, then refresh")
         except (NotFound, AccessDenied) as error:
             return Rejected(Reason.UNREADABLE, error.what)
+        except StorageUnavailable as error:
+            return self._patience.excuse(error)
 
 
 def open_source(config: SourceConfig) -> Source:

@@ -43,7 +43,7 @@ P = ParamSpec("P")
 _READERS = 32
 
 
-_PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED})
+_PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED, Reason.ARCHIVED})
 """Reasons that say something about the moment, not about the picture."""
 Row = dict[str, Any]
 

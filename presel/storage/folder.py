@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from presel.errors import AccessDenied, AlreadyExists, InputError, NotFound, ObjectChanged, PreselError, StorageError
+from presel.errors import (
+    AccessDenied,
+    AlreadyExists,
+    InputError,
+    NotFound,
+    ObjectChanged,
+    PreselError,
+    StorageError,
+    StorageUnavailable,
+)
 from presel.storage.store import Entry, Store
 
 _TEMPORARY = ".presel-write-"
@@ -70,10 +80,14 @@ class FolderStore(Store):
 
 
 def _stat(file: Path) -> os.stat_result:
-    """Of what a link points to, or of the link itself when that is gone: it is listed, and reading it says so."""
+    """Of what a link points to, or of the link itself when that is gone or a loop: it is listed, and reading it says so."""
     try:
         return file.stat()
     except FileNotFoundError:
+        return file.lstat()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
         return file.lstat()
 
 
@@ -81,19 +95,38 @@ def _etag(stat: os.stat_result) -> str:
     return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
-def _fail(error: OSError) -> None:
-    raise error
-
-
 def _walk(folder: Path) -> Iterator[Path]:
+    """Every file below, links to folders followed: a pool is often put together from them.
+
+    A folder that is among its own ancestors is passed over, or a link to `..` would never end.
+    """
+
+    def fail(error: OSError) -> None:
+        # os.walk passes over folders it may not open; a listing with holes would look like a pool with images removed.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # it was removed while we looked
+            raise error
+
     if not folder.is_dir():
         return
-    # os.walk passes over folders it may not open; a listing with holes would look like a pool with images removed.
-    for directory, folders, files in os.walk(folder, onerror=_fail):
-        folders.sort()
+    above = {str(folder): frozenset({_identity(folder)})}
+    for directory, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        ancestors = above.pop(directory)
+        entered = []
+        for name in sorted(folders):
+            path = Path(directory, name)
+            with suppress(FileNotFoundError):
+                if (here := _identity(path)) not in ancestors:
+                    above[str(path)] = ancestors | {here}
+                    entered.append(name)
+        folders[:] = entered
         for name in sorted(files):
             if not name.startswith(_TEMPORARY):
                 yield Path(directory) / name
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    stat = folder.stat()
+    return stat.st_dev, stat.st_ino
 
 
 @contextmanager
@@ -118,7 +151,10 @@ _MEANING: dict[type[OSError], type[PreselError]] = {
     NotADirectoryError: NotFound,
     FileExistsError: AlreadyExists,
     PermissionError: AccessDenied,
+    TimeoutError: StorageUnavailable,
 }
+_PASSING = {errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EBUSY, errno.EREMOTEIO, errno.ENETDOWN, errno.ENETUNREACH}
+"""What a disk or a network mount says when it could not read this time."""
 
 
 @contextmanager
@@ -126,5 +162,6 @@ def _translated(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = next((ours for theirs, ours in _MEANING.items() if isinstance(error, theirs)), StorageError)
+        otherwise = StorageUnavailable if error.errno in _PASSING else StorageError
+        kind = next((ours for theirs, ours in _MEANING.items() if isinstance(error, theirs)), otherwise)
         raise kind(error.strerror or str(error), where=where) from error

@@ -1,32 +1,23 @@
 """S3, any endpoint: boto3 for control, obstore for the bytes of many objects.
 
-Credentials come from the usual places (environment, profile, role), never from a config file. What boto3 still calls an error
-after its retries is translated here, what obstore calls one in s3_bulk.py, and nowhere else.
+Credentials come from the usual places (environment, profile, role), never from a config file. What either calls an error is
+translated in s3_errors.py, and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from presel.config import S3Config
-from presel.errors import (
-    AccessDenied,
-    AlreadyExists,
-    ConfigError,
-    NotFound,
-    ObjectChanged,
-    StorageError,
-    StorageUnavailable,
-)
+from presel.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, StorageError, StorageUnavailable
 from presel.storage import s3_bulk, s3_client, s3_listing
+from presel.storage.s3_errors import is_garbled, translated, was_retried
 from presel.storage.store import Entry, Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
 
 
 class S3Store(Store):
@@ -60,7 +51,7 @@ class S3Store(Store):
                 return s3_bulk.read(s3_client.identity(self._access), self.bucket, key, etag, where)
         condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
-            with _translated(where):
+            with translated(where):
                 return self._get(key, **condition)
         except AlreadyExists as error:  # a condition failed, and of a read there is only one
             raise ObjectChanged("it was overwritten since it was listed", where=where) from error
@@ -70,7 +61,7 @@ class S3Store(Store):
 
         Asked only now: a listing with versions costs a request more for a thousand keys, and another permission.
         """
-        with suppress(StorageError), _translated(key):
+        with suppress(StorageError), translated(key):
             found = self._client().list_object_versions(Bucket=self.bucket, Prefix=key, **self._payer)
             for version in found.get("Versions", ()):
                 if version["Key"] == key and version["ETag"].strip('"') == etag:
@@ -84,16 +75,22 @@ class S3Store(Store):
         return client(self._access)
 
     def write(self, path: str, data: bytes) -> None:
-        with _translated(self.locate(path)):
+        with translated(self.locate(path)):
             self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
 
     def create(self, path: str, data: bytes) -> None:
-        with _translated(self.locate(path)):
-            self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data, IfNoneMatch="*")
+        options: Any = {"Bucket": self.bucket, "Key": self.prefix + path, "Body": data, "IfNoneMatch": "*"}
+        try:
+            with translated(self.locate(path)):
+                self._client().put_object(**options)
+        except AlreadyExists as error:
+            # A retry may meet what its own first try wrote before the answer was lost: then it was us who were first.
+            if not was_retried(error) or self.read(path) != data:
+                raise
 
     def exists(self, path: str) -> bool:
         try:
-            with _translated(self.locate(path)):
+            with translated(self.locate(path)):
                 self._client().head_object(Bucket=self.bucket, Key=self.prefix + path)
         except NotFound:
             return False
@@ -115,72 +112,31 @@ class S3Store(Store):
         options: Any = {"Delimiter": "/"} if asked.one_level else {}
         if asked.token:
             options["ContinuationToken"] = asked.token
-        with _translated(f"s3://{self.bucket}/{asked.prefix}"):
-            answer = self._client().list_objects_v2(Bucket=self.bucket, Prefix=asked.prefix, **options, **self._payer)
-        entries = [
-            Entry(
-                path=item["Key"][len(self.prefix) :],
-                size=item["Size"],
-                etag=item["ETag"].strip('"'),
-                archived=item.get("StorageClass") in _ARCHIVED,
-            )
-            for item in answer.get("Contents", ())
-        ]
-        folders = [item["Prefix"] for item in answer.get("CommonPrefixes", ())]
-        return s3_listing.Page(entries, folders, answer.get("NextContinuationToken"))
+        elif asked.after:
+            options["StartAfter"] = asked.after
+        where = f"s3://{self.bucket}/{asked.prefix}"
+        for left in (2, 1, 0):
+            try:
+                with translated(where):
+                    answer = self._client().list_objects_v2(
+                        Bucket=self.bucket,
+                        Prefix=asked.prefix,
+                        OptionalObjectAttributes=["RestoreStatus"],
+                        **options,
+                        **self._payer,
+                    )
+                break
+            except StorageUnavailable as error:
+                # boto3 tries again what the server refuses, but not an answer that is no XML because half of it is missing.
+                if not is_garbled(error) or not left:
+                    raise
+        return s3_listing.page(answer, len(self.prefix), asked, where)
 
     def delete(self, path: str) -> None:
-        with _translated(self.locate(path)):
+        with translated(self.locate(path)):
             self._client().delete_object(Bucket=self.bucket, Key=self.prefix + path)
 
 
 def client(access: S3Config | None = None) -> S3Client:
     """The client for what the environment says now, and `access` in its place where it says something."""
     return s3_client.client(s3_client.identity(access))
-
-
-_MEANING: dict[str, type[StorageError]] = {
-    "NoSuchKey": NotFound,
-    "NoSuchBucket": NotFound,
-    "404": NotFound,
-    "NotFound": NotFound,
-    "AccessDenied": AccessDenied,
-    "403": AccessDenied,
-    "InvalidAccessKeyId": AccessDenied,
-    "SignatureDoesNotMatch": AccessDenied,
-    "ExpiredToken": AccessDenied,
-    "InvalidObjectState": AccessDenied,
-    "PreconditionFailed": AlreadyExists,
-    "412": AlreadyExists,
-    "ConditionalRequestConflict": AlreadyExists,
-    "SlowDown": StorageUnavailable,
-    "ServiceUnavailable": StorageUnavailable,
-    "InternalError": StorageUnavailable,
-    "RequestTimeout": StorageUnavailable,
-    "500": StorageUnavailable,
-    "503": StorageUnavailable,
-}
-
-
-@contextmanager
-def _translated(where: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except ClientError as error:
-        raise _from_response(error, where) from error
-    except NoCredentialsError as error:
-        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
-        raise AccessDenied("no S3 credentials were found", where=where, fix=fix) from error
-    except (BotoCoreError, HTTPError) as error:
-        raise StorageUnavailable(
-            str(error), where=where, fix="check AWS_ENDPOINT_URL (or source.s3) and the network"
-        ) from error
-
-
-def _from_response(error: Any, where: str) -> StorageError:
-    code = error.response.get("Error", {}).get("Code", "")
-    message = error.response.get("Error", {}).get("Message", "") or str(error)
-    return _MEANING.get(code, StorageError)(f"{code}: {message}", where=where)

@@ -11,11 +11,14 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from presel.errors import AccessDenied, NotFound, ObjectChanged, StorageError, StorageUnavailable
 from presel.storage.s3_client import Identity, client, credentials, session
+from presel.storage.s3_errors import translated_bulk
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as BulkStore
+
+LONGEST = timedelta(seconds=60)
+"""For one object. What takes longer is left to boto3, where its speed counts and not the time (s3_deadline.py)."""
 
 
 def admits(key: str) -> bool:
@@ -27,33 +30,10 @@ def admits(key: str) -> bool:
 def read(identity: Identity, bucket: str, key: str, etag: str | None, where: str) -> bytes:
     """The whole object; with an `etag`, only that version. Raises what Store.read and Store.read_version say."""
     import obstore
-    from obstore import exceptions
 
     options: Any = {"if_match": f'"{etag}"'} if etag else None
-    try:
+    with translated_bulk(where):
         return bytes(obstore.get(bulk_store(identity, bucket), key, options=options).bytes())
-    except exceptions.PreconditionError as error:
-        raise ObjectChanged("it was overwritten since it was listed", where=where) from error
-    except (exceptions.NotFoundError, FileNotFoundError) as error:
-        raise NotFound("no such object", where=where) from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        # Not obstore's own words: how many milliseconds it took would make two equal refusals two different rejects.
-        raise AccessDenied("the server denies access", where=where) from error
-    except exceptions.BaseError as error:
-        raise _unclear(error, where) from error
-
-
-def _unclear(error: Exception, where: str) -> StorageError:
-    """obstore has no type for these: a cold object says so in its text, all else is a connection that failed every retry."""
-    if "InvalidObjectState" in str(error):
-        return AccessDenied("the object is archived", where=where)
-    return StorageUnavailable(
-        _first_line(error), where=where, fix="check AWS_ENDPOINT_URL (or source.s3) and the network"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
 
 
 @lru_cache(maxsize=64)
@@ -74,10 +54,10 @@ def bulk_store(identity: Identity, bucket: str) -> BulkStore:
         request_payer=access.requester_pays,
         credential_provider=Boto3CredentialProvider(session(identity)) if signed else None,
         skip_signature=not signed,
-        client_options={"allow_http": True, "timeout": "120s", "connect_timeout": "10s"},
+        client_options={"allow_http": True, "timeout": LONGEST, "read_timeout": LONGEST / 2, "connect_timeout": "10s"},
         retry_config={
             "max_retries": identity.attempts - 1,
-            "retry_timeout": timedelta(minutes=3),
+            "retry_timeout": LONGEST,
             "backoff": {"base": 2, "init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15)},
         },
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from presel.config import S3Config
 from presel.errors import ConfigError
+from presel.storage.s3_deadline import hurry
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,6 +32,9 @@ _SETTINGS = (
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_MAX_ATTEMPTS",
 )
+
+READ_TIMEOUT = 60
+"""Seconds without a byte. A whole answer has its own clock (s3_deadline.py)."""
 
 
 class Identity(NamedTuple):
@@ -85,8 +89,9 @@ def client(who: Identity) -> S3Client:
         retries={"mode": "adaptive", "total_max_attempts": who.attempts},
         max_pool_connections=64,
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=READ_TIMEOUT,
         **options,
     )
     made: S3Client = session(who).client("s3", config=config, endpoint_url=who.access.endpoint_url)
+    hurry(made)
     return made

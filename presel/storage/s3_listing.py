@@ -4,19 +4,37 @@ S3 pages through keys 1,000 at a time and each page names the next, so one prefi
 million keys are a thousand round trips. The only way to overlap them is to list several prefixes side by side. The first
 levels of folders (the tasks, usually) are taken for that, unless one page cannot hold a level: a bucket with
 a folder for each image is listed flat, since a request a folder would cost a thousand times more than it saves.
+
+A server may refuse to list one folder, and yet list what is in it when its parent is asked, since permissions are written for
+the prefix of the request. So a refused folder is listed from above. If that is refused, too, the listing fails as a whole:
+one with holes would look like a pool with images removed.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from presel.errors import AccessDenied, StorageError
 from presel.storage.store import Entry
 
 REQUESTS = 16
 _LEVELS = 3
+_COLD = {"GLACIER", "DEEP_ARCHIVE"}
+
+
+class Range(NamedTuple):
+    """What one request asks for."""
+
+    prefix: str
+    one_level: bool = False
+    token: str | None = None
+    after: str | None = None
+    """Keys up to this one are left out."""
+    within: str | None = None
+    """Only keys that start so are wanted; the first one after them ends the range."""
 
 
 class Page(NamedTuple):
@@ -27,15 +45,33 @@ class Page(NamedTuple):
     """The token of the next page."""
 
 
-class Range(NamedTuple):
-    """What one request asks for."""
-
-    prefix: str
-    one_level: bool = False
-    token: str | None = None
-
-
 FetchPage = Callable[[Range], Page]
+
+
+def page(answer: Mapping[str, Any], root: int, asked: Range, where: str) -> Page:
+    """What the server answered. `root`: characters of each key before an entry's path.
+
+    Raises StorageError where it says that there is more and not how to get it: an end there would be a hole in the pool.
+    """
+    following = answer.get("NextContinuationToken")
+    if (answer.get("IsTruncated") and not following) or (following and following == asked.token):
+        raise StorageError("the server breaks off a listing without saying how to go on", where=where)
+    listed = answer.get("Contents", ())
+    entries = [_entry(item, root) for item in listed if item["Key"].startswith(asked.within or "")]
+    past = asked.within and listed and not entries and listed[-1]["Key"] > asked.within
+    folders = [item["Prefix"] for item in answer.get("CommonPrefixes", ())]
+    return Page(entries, folders, None if past else following)
+
+
+def _entry(item: Mapping[str, Any], root: int) -> Entry:
+    return Entry(item["Key"][root:], item["Size"], item.get("ETag", "").strip('"'), _is_cold(item))
+
+
+def _is_cold(item: Mapping[str, Any]) -> bool:
+    """A restored object keeps its storage class; only `RestoreStatus` says that it can be read."""
+    status = item.get("RestoreStatus") or {}
+    restored = status.get("RestoreExpiryDate") is not None and not status.get("IsRestoreInProgress")
+    return item.get("StorageClass") in _COLD and not restored
 
 
 def walk(fetch: FetchPage, prefix: str) -> Iterator[Entry]:
@@ -44,20 +80,33 @@ def walk(fetch: FetchPage, prefix: str) -> Iterator[Entry]:
     yield from entries
     with ThreadPoolExecutor(REQUESTS, "s3-list") as pool:
         waiting = deque(ranges)
-        flying: dict[Future[Page], str] = {}
+        flying: dict[Future[Page], Range] = {}
         try:
             while waiting or flying:
                 while waiting and len(flying) < REQUESTS:
                     asked = waiting.popleft()
-                    flying[pool.submit(fetch, asked)] = asked.prefix
+                    flying[pool.submit(fetch, asked)] = asked
                 for landed in wait(flying, return_when=FIRST_COMPLETED).done:
-                    page, below = landed.result(), flying.pop(landed)
-                    if page.following:
-                        waiting.appendleft(Range(below, token=page.following))
-                    yield from page.entries
+                    asked = flying.pop(landed)
+                    try:
+                        answer = landed.result()
+                    except AccessDenied as error:
+                        waiting.appendleft(_from_above(asked, prefix, error))
+                        continue
+                    if answer.following:
+                        waiting.appendleft(asked._replace(token=answer.following))
+                    yield from answer.entries
         finally:
             for future in flying:
                 future.cancel()
+
+
+def _from_above(refused: Range, top: str, error: AccessDenied) -> Range:
+    """The same keys, asked for as a part of the listing of all. Raises the error where that was what was refused."""
+    if refused.within or refused.token or refused.prefix == top:
+        raise error
+    # `.` is the character before `/`: what starts with it sorts just before the folder, and the folder's own key after it.
+    return Range(top, after=refused.prefix[:-1] + ".", within=refused.prefix)
 
 
 def _split(fetch: FetchPage, prefix: str) -> tuple[list[Range], list[Entry]]:
@@ -66,12 +115,16 @@ def _split(fetch: FetchPage, prefix: str) -> tuple[list[Range], list[Entry]]:
     for _ in range(_LEVELS):
         deeper = []
         for current in open_prefixes:
-            page = fetch(Range(current, one_level=True))
-            if page.following:
+            try:
+                level = fetch(Range(current, one_level=True))
+            except AccessDenied as error:
+                flat.append(_from_above(Range(current), prefix, error))
+                continue
+            if level.following:
                 flat.append(Range(current))
             else:
-                entries += page.entries
-                deeper += page.folders
+                entries += level.entries
+                deeper += level.folders
         open_prefixes = deeper
         if len(open_prefixes) + len(flat) >= REQUESTS:
             break

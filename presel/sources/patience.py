@@ -1,0 +1,43 @@
+"""Is it this object, or the store? How many reads may fail at every attempt before a run stops believing in the first.
+
+One object that answers 500 for ever must not keep a million others from being embedded, and a store that is down must not
+become a million rejects. Both look the same for one read: every retry failed. So a failed read is excused while no more than
+one in a hundred fails (three, among the first reads), and while the store still answers when it is listed. What is excused
+is `unreadable`, and so read again by the next refresh.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from presel.errors import StorageUnavailable
+from presel.images import Reason, Rejected
+from presel.storage import Store
+
+_FIRST = 3
+_SHARE = 100
+
+
+class Patience:
+    """For the reads of one part. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._reads = self._failed = 0
+
+    def count(self) -> None:
+        """One more read begins."""
+        with self._lock:
+            self._reads += 1
+
+    def excuse(self, error: StorageUnavailable) -> Rejected:
+        """The reject that a failed read becomes; raises the error where it is the store that fails."""
+        with self._lock:
+            self._failed += 1
+            too_many = self._failed > max(_FIRST, self._reads // _SHARE)
+        if too_many:
+            raise error
+        next(iter(self._store.list()), None)  # raises where nobody answers
+        # No more than that: the address or the time in an error's words would make two equal rejects differ.
+        return Rejected(Reason.UNREADABLE, "the server failed at every attempt to read it")

@@ -1,0 +1,154 @@
+"""What an S3 server's refusals mean, in one table, whether boto3 or obstore brought them.
+
+Three kinds have to be told apart, since a run treats them differently. What is wrong with one object (gone, forbidden,
+archived) costs that object. What may pass (throttled, broken off, slow) is tried again. What is wrong with the caller
+(expired or unknown credentials, a clock that is off, another region, a bucket that is gone) meets every object alike: it
+ends the run and says what to do, or it would turn a whole pool into rejects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from presel.errors import (
+    AccessDenied,
+    AlreadyExists,
+    NotFound,
+    ObjectArchived,
+    ObjectChanged,
+    StorageError,
+    StorageUnavailable,
+)
+
+_MEANING: dict[str, type[StorageError]] = {
+    "NoSuchKey": NotFound,
+    "404": NotFound,
+    "NotFound": NotFound,
+    "AccessDenied": AccessDenied,
+    "403": AccessDenied,
+    "Forbidden": AccessDenied,
+    "InvalidObjectState": ObjectArchived,
+    "PreconditionFailed": AlreadyExists,
+    "412": AlreadyExists,
+    "ConditionalRequestConflict": AlreadyExists,
+    "SlowDown": StorageUnavailable,
+    "Throttling": StorageUnavailable,
+    "ServiceUnavailable": StorageUnavailable,
+    "InternalError": StorageUnavailable,
+    "RequestTimeout": StorageUnavailable,
+    "IncompleteBody": StorageUnavailable,
+    "BadDigest": StorageUnavailable,
+    "500": StorageUnavailable,
+    "502": StorageUnavailable,
+    "503": StorageUnavailable,
+    "504": StorageUnavailable,
+}
+_CREDENTIALS = "renew the credentials (AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret and token), then run again"
+_REGION = "name the bucket's region in `source.s3.region` or AWS_REGION"
+_CALLER = {
+    "ExpiredToken": _CREDENTIALS,
+    "InvalidToken": _CREDENTIALS,
+    "TokenRefreshRequired": _CREDENTIALS,
+    "InvalidAccessKeyId": _CREDENTIALS,
+    "SignatureDoesNotMatch": _CREDENTIALS,
+    "RequestExpired": _CREDENTIALS,
+    "RequestTimeTooSkewed": "set this machine's clock, then run again",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "NoSuchBucket": "check the address, and whether the bucket was deleted or belongs to another endpoint",
+    "AllAccessDisabled": "the bucket's owner has to enable it again",
+}
+"""Codes that say nothing about an object, and what the caller has to do."""
+_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
+_NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
+
+
+def meaning(code: str, message: str, where: str) -> StorageError | None:
+    """The error that a server's code stands for; None for a code that is not known."""
+    if code in _CALLER:
+        return StorageError(f"{code}: {message}" if message else code, where=where, fix=_CALLER[code])
+    if code in _MEANING:
+        return _MEANING[code](f"{code}: {message}" if message else code, where=where)
+    return None
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """What boto3 still calls an error after its retries, as one of ours."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _from_response(error, where) from error
+    except NoCredentialsError as error:
+        fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
+        raise StorageError("no S3 credentials were found", where=where, fix=fix) from error
+    except (BotoCoreError, HTTPError) as error:
+        raise StorageUnavailable(str(error), where=where, fix=_NETWORK) from error
+
+
+def was_retried(error: StorageError) -> bool:
+    """Whether boto3 had sent the request more than once."""
+    answer: Any = getattr(error.__cause__, "response", {})
+    return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts"))
+
+
+def is_garbled(error: StorageError) -> bool:
+    """Whether an answer came that could not be parsed."""
+    from botocore.parsers import ResponseParserError
+
+    return isinstance(error.__cause__, ResponseParserError)
+
+
+@contextmanager
+def translated_bulk(where: str) -> Iterator[None]:
+    """The same for obstore, whose types are few; the server's own code stands in the text.
+
+    Not obstore's own words: how many milliseconds it took would make two equal refusals two different rejects.
+    """
+    from obstore import exceptions
+
+    try:
+        yield
+    except (exceptions.BaseError, FileNotFoundError) as error:
+        found = _CODE.search(str(error))
+        raise _by_type(error, where) or _by_code(found[1] if found else "", error, where) from error
+
+
+def _by_type(error: Exception, where: str) -> StorageError | None:
+    """What concerns one object, in words that are the same every time: they end in a reject's detail."""
+    from obstore import exceptions
+
+    text = str(error)
+    if isinstance(error, exceptions.PreconditionError):
+        return ObjectChanged("it was overwritten since it was listed", where=where)
+    if "<Code>InvalidObjectState" in text:
+        return ObjectArchived("it is archived", where=where)
+    if any(f"<Code>{code}<" in text for code in _CALLER):
+        return None
+    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
+        return NotFound("no such object", where=where)
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+        return AccessDenied("the server denies access", where=where)
+    return None
+
+
+def _by_code(code: str, error: Exception, where: str) -> StorageError:
+    said = str(error).strip().partition("\n")[0][:300]
+    return meaning(code, "", where) or StorageUnavailable(said, where=where, fix=_NETWORK)
+
+
+def _from_response(error: Any, where: str) -> StorageError:
+    said = error.response.get("Error", {})
+    code, message = said.get("Code", ""), said.get("Message", "")
+    status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    return (
+        meaning(code, message, where)
+        or meaning(status, message, where)
+        or StorageError(f"{code}: {message or error}", where=where)
+    )

@@ -1,0 +1,172 @@
+"""A source on S3 while the server, or the way to it, misbehaves: what costs one image, what is survived, what ends the run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from presel import table_store
+from presel.config import SourceConfig
+from presel.demo.setting import environment
+from presel.errors import AlreadyExists, StorageError, StorageUnavailable
+from presel.images import Rejected
+from presel.sources import open_source
+from presel.stages.ingest import ingest
+from presel.storage import open_store, s3_bulk, s3_deadline
+from presel.storage.s3 import client
+from tests.s3_faults import Mood, faulty
+from tests.stages.pools import keys, put, run
+from tests.storage_servers import new_bucket, s3_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def mood(server: str) -> Iterator[Mood]:
+    with environment(AWS_MAX_ATTEMPTS="4"), faulty(server) as mood:
+        yield mood
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience of a second in place of a minute."""
+    monkeypatch.setattr(s3_deadline, "GRACE", 1.0)
+    monkeypatch.setattr(s3_deadline, "SLOWEST", 1000)
+    monkeypatch.setattr(s3_bulk, "LONGEST", timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("fault", ["slowdown", "broken", "reset", "cut", "garbled"])
+def test_a_listing_that_goes_wrong_is_made_again_and_has_no_holes(fault: str, mood: Mood) -> None:
+    uri = new_bucket()
+    put(uri, *keys("a", 1, 2), *keys("b", 3))
+    mood.lists = deque([fault] if fault == "slowdown" else [fault, "", fault])  # being throttled slows boto3 down
+    assert sorted(key for key, _, _ in open_source(SourceConfig(uri=uri)).entries()) == [
+        *keys("a", 1, 2),
+        *keys("b", 3),
+    ]
+    assert not mood.lists
+
+
+def test_a_folder_that_may_not_be_listed_is_listed_from_above_and_costs_its_own_images_only(
+    mood: Mood, tmp_path: Path
+) -> None:
+    uri = new_bucket()
+    put(uri, *keys("open", *range(4)), *keys("secret", *range(3)), *keys("secret-too", 1), *keys("zoo", 1))
+    mood.denied = "/secret/"
+    done = run(uri, str(tmp_path))
+    assert {part.label: part.rows for part in done.samples.parts} == {"open": 4, "secret-too": 1, "zoo": 1}
+    refused = [row for ref in done.embeddings for row in table_store.rejects(ref).to_pylist()]
+    assert [(row["key"], row["reason"]) for row in refused] == [(key, "unreadable") for key in keys("secret", 0, 1, 2)]
+
+
+def test_a_bucket_that_may_not_be_listed_at_all_ends_the_run_and_says_where(mood: Mood, tmp_path: Path) -> None:
+    uri = new_bucket()
+    put(uri, *keys("a", 1))
+    mood.denied = "below"
+    with pytest.raises(StorageError, match=r"s3://bucket-.*AccessDenied") as caught:
+        ingest(SourceConfig(uri=uri), str(tmp_path))
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("path", ["t/{}/a.jpg", "t/{}//odd.jpg"])
+@pytest.mark.parametrize("fault", ["broken", "trickle", "stalled"])
+@pytest.mark.usefixtures("quick")
+def test_an_object_on_which_the_server_always_fails_costs_that_image(
+    fault: str, path: str, mood: Mood, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by obstore, and by boto3 where the key is one that obstore cannot name."""
+    uri = new_bucket()
+    put(uri, "t/fine/1.jpg", path.format(fault))
+    monkeypatch.setattr("presel.storage.s3_client.READ_TIMEOUT", 1)
+    with environment(AWS_MAX_ATTEMPTS="2"):
+        source = open_source(SourceConfig(uri=uri))
+        got = {key: source.read(key, entry.etag, entry.size) for key, _, entry in source.entries()}
+    refused = got.pop(path.format(fault))
+    assert isinstance(refused, Rejected)
+    assert (refused.reason, refused.detail) == ("unreadable", "the server failed at every attempt to read it")
+    assert all(isinstance(data, bytes) for data in got.values())
+
+
+def test_many_objects_on_which_the_server_fails_are_the_server(mood: Mood) -> None:
+    uri = new_bucket()
+    names = [f"t/broken/{number}.jpg" for number in range(5)]
+    put(uri, *names)
+    source = open_source(SourceConfig(uri=uri))
+    with environment(AWS_MAX_ATTEMPTS="1"), pytest.raises(StorageUnavailable):
+        list(map(source.read, names))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("expired", "renew the credentials"), ("skewed", "clock"), ("elsewhere", "region")],
+)
+@pytest.mark.parametrize("path", ["t/{}/a.jpg", "t/{}//odd.jpg"])
+def test_what_is_wrong_with_the_caller_rejects_no_image_and_says_what_to_do(
+    fault: str, told: str, path: str, mood: Mood
+) -> None:
+    uri = new_bucket()
+    key = path.format(fault)
+    put(uri, key)
+    with pytest.raises(StorageError, match=told) as caught:
+        open_source(SourceConfig(uri=uri)).read(key)
+    assert not caught.value.retryable
+
+
+def test_a_bucket_that_is_gone_is_no_missing_image(mood: Mood, tmp_path: Path) -> None:
+    for attempt in (
+        lambda: open_source(SourceConfig(uri="s3://no-such-bucket-1/x")).read("t/a.jpg"),
+        lambda: ingest(SourceConfig(uri="s3://no-such-bucket-1/x"), str(tmp_path)),
+        lambda: open_store("s3://no-such-bucket-1").write("x", b""),
+    ):
+        with pytest.raises(StorageError, match=r"no-such-bucket-1.*NoSuchBucket.*check the address"):
+            attempt()
+
+
+def test_an_object_that_turns_out_to_be_archived_is_archived(mood: Mood) -> None:
+    uri = new_bucket()
+    put(uri, "t/cold/1.jpg", "t/cold//odd.jpg")
+    source = open_source(SourceConfig(uri=uri))
+    for key in ("t/cold/1.jpg", "t/cold//odd.jpg"):
+        refused = source.read(key)
+        assert isinstance(refused, Rejected)
+        assert refused.reason == "archived"
+
+
+@pytest.mark.parametrize("fault", ["slowdown", "reset", "unanswered"])
+def test_a_write_that_goes_wrong_is_done_again_and_a_creator_does_not_lose_to_itself(fault: str, mood: Mood) -> None:
+    store = open_store(new_bucket())
+    mood.writes = deque([fault])
+    store.write("written", b"1")
+    mood.writes = deque([fault])
+    store.create("created", b"2")
+    assert not mood.writes
+    assert (store.read("written"), store.read("created")) == (b"1", b"2")
+    mood.writes = deque([fault])
+    with pytest.raises(AlreadyExists):
+        store.create("created", b"3")
+
+
+def test_a_second_ingest_of_an_unchanged_bucket_reads_no_object(mood: Mood, tmp_path: Path) -> None:
+    uri = new_bucket()
+    put(uri, *keys("a", *range(5)), *keys("b", *range(5)))
+    first = run(uri, str(tmp_path))
+    assert mood.asked["read"] == 10
+    mood.asked.clear()
+    second = run(uri, str(tmp_path))
+    assert second.samples == first.samples
+    assert mood.asked["read"] == 0
+    assert mood.asked["list"] == 3
+    client().put_object(
+        Bucket=uri.split("/")[2], Key="below/a prefix/b/new.jpg", Body=open_store(uri).read("a/001.jpg")
+    )
+    mood.asked.clear()
+    run(uri, str(tmp_path))
+    assert mood.asked["read"] == 1
