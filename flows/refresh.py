@@ -18,7 +18,8 @@ from tasks.show import show_results
 def refresh(config: RefreshConfig) -> DatasetRef:
     """One refresh of a dataset. Whatever is done or paid for already is reused."""
     # Embed the pool, instruct the reference set, weigh the tasks, rank their images, divide the budget.
-    planned = plan(config)
+    # Its tasks are this run's own: one page in the UI shows them all, with their progress, log and artifacts.
+    planned = plan.fn(config)
     await_approval(planned)
     # Only now pay for the rest: the first images of each task's ranking, as many as its quota.
     selection = select.map(planned.rankings, unmapped(planned.plan)).result()

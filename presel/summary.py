@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from functools import cached_property
 from math import fsum
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from presel import curve, table_store
+from presel import table_store
+from presel.dataset.records import rejected
 from presel.report.figures import TaskLine, task_lines
 from presel.run_record import RunRecord
 from presel.storage import open_store
-from presel.tables import REJECTS, TableRef, rows_of
+from presel.tables import rows_of
 
 
 class Money(NamedTuple):
@@ -27,30 +28,60 @@ class Money(NamedTuple):
     """The plan's price for the selection, the reference set included."""
 
 
-def task_rows(record: RunRecord) -> list[dict[str, Any]]:
-    """One row per task: the plan's columns, and what became of it (`picked`, `rejected`)."""
-    plan = rows_of(table_store.read(record.plan))
-    return [
-        {**row, "picked": line.picked, "rejected": line.rejected} for row, line in zip(plan, lines(record), strict=True)
-    ]
+class Summary:
+    """A run in figures. Each table is read when it is first asked for, and once."""
 
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
 
-def lines(record: RunRecord) -> list[TaskLine]:
-    """The figures of every task, as the report and the card show them."""
-    bought = [*_bought(record.reference_instructions, "reference"), *_bought(record.instructions, "selected")]
-    return task_lines(rows_of(table_store.read(record.plan)), bought, rows_of(all_rejects(record)))
+    @cached_property
+    def plan(self) -> list[dict[str, Any]]:
+        """The rows of PLAN, one a task."""
+        return rows_of(table_store.read(self.record.plan))
 
+    @cached_property
+    def bought(self) -> list[dict[str, Any]]:
+        """`task`, `cost_usd` and `origin` of every instruction."""
+        record = self.record
+        origins = (("reference", record.reference_instructions), ("selected", record.instructions))
+        return [
+            {**row, "origin": origin}
+            for origin, tables in origins
+            for ref in tables
+            for row in rows_of(table_store.read(ref, ["task", "cost_usd"]))
+        ]
 
-def money(record: RunRecord) -> Money:
-    """From what the answers cost, as it stands in the tables."""
-    plan = rows_of(table_store.read(record.plan))
-    reference = fsum(row["cost_usd"] for row in _bought(record.reference_instructions, "reference"))
-    of_tasks = lines(record)
-    return Money(
-        everything=fsum(line.all_usd for line in of_tasks),
-        paid=fsum(line.spent_usd for line in of_tasks),
-        expected=reference + fsum(row["price_usd"] or 0.0 for row in plan),
-    )
+    @cached_property
+    def rejects(self) -> pa.Table:
+        """Every refused image or answer with its reason, in a fixed order."""
+        return rejected(table_store.rejects(ref) for ref in self.record.tables() if ref.rejects)
+
+    @cached_property
+    def lines(self) -> list[TaskLine]:
+        """The figures of every task, as the report and the card show them."""
+        return task_lines(self.plan, self.bought, rows_of(self.rejects))
+
+    @cached_property
+    def money(self) -> Money:
+        """From what the answers cost, as it stands in the tables."""
+        reference = fsum(row["cost_usd"] for row in self.bought if row["origin"] == "reference")
+        return Money(
+            everything=fsum(line.all_usd for line in self.lines),
+            paid=fsum(line.spent_usd for line in self.lines),
+            expected=reference + fsum(row["price_usd"] or 0.0 for row in self.plan),
+        )
+
+    def task_rows(self) -> list[dict[str, Any]]:
+        """One row per task: the plan's columns, and what became of it (`picked`, `rejected`)."""
+        return [
+            {**row, "picked": line.picked, "rejected": line.rejected}
+            for row, line in zip(self.plan, self.lines, strict=True)
+        ]
+
+    def reject_counts(self) -> dict[str, int]:
+        """How many were refused for which reason, most frequent first."""
+        counted = Counter(self.rejects["reason"].to_pylist())
+        return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
 def spent_since(record: RunRecord, start: float) -> float:
@@ -60,40 +91,8 @@ def spent_since(record: RunRecord, start: float) -> float:
     return fsum(float(table_store.facts(ref).get("spent_usd", 0.0)) for ref in fresh)
 
 
-def all_rejects(record: RunRecord) -> pa.Table:
-    """Every refused image or answer of a run with its reason, by stage, task and key."""
-    tables = [table_store.rejects(ref) for ref in record.tables() if ref.rejects]
-    together = pa.concat_tables([REJECTS.empty_table(), *tables])
-    return together.sort_by([("stage", "ascending"), ("task", "ascending"), ("key", "ascending"), ("id", "ascending")])
-
-
-def budget_rows(record: RunRecord) -> list[dict[str, Any]]:
-    """What budgets of 5 to 50 % would cost and cover, from the one ranking there is."""
-    return [
-        {
-            "budget": f"{point['share']:.0%}",
-            "records": point["records"],
-            "price_usd": round(point["price_usd"], 4),
-            "coverage": f"{point['coverage']:.1%}",
-        }
-        for point in curve.read(record.plan)
-    ]
-
-
-def reject_counts(record: RunRecord) -> dict[str, int]:
-    """How many were refused for which reason, most frequent first."""
-    counted = Counter(all_rejects(record)["reason"].to_pylist())
-    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
 def report_address(record: RunRecord) -> str:
     """Where the page lies, or what would make one."""
     if record.report is None:
         return "no report yet: run `presel run`"
     return open_store(record.report.store).locate(f"{record.report.folder}/page.html")
-
-
-def _bought(instructions: Iterable[TableRef], origin: str) -> Iterator[dict[str, Any]]:
-    for ref in instructions:
-        for row in rows_of(table_store.read(ref, ["task", "cost_usd"])):
-            yield {**row, "origin": origin}

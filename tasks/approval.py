@@ -6,12 +6,13 @@ the run instead costs nothing more than the reference set.
 
 from __future__ import annotations
 
-from prefect import pause_flow_run
+from prefect import get_run_logger, pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from presel.report import pieces
+from presel.control_room import approval_markdown, plan_words
 from presel.run_record import RunRecord
+from presel.summary import Summary
 
 
 class Approval(RunInput):
@@ -25,6 +26,11 @@ def await_approval(record: RunRecord) -> None:
     execution = record.config.execution
     if not execution.approve:
         return
-    form = Approval.with_initial_data(description=f"## Pay for this plan?\n\n{pieces.plan_words(record)}\n")
+    run, logger = Summary(record), get_run_logger()
+    logger.info("Waiting for approval: %s", plan_words(run))
+    form = Approval.with_initial_data(description=approval_markdown(run))
     seconds = int(execution.approval_timeout * 3600)
-    pause_flow_run(wait_for_input=form, timeout=seconds, poll_interval=5, key=f"approve-{record.plan.digest[:12]}")
+    answer = pause_flow_run(
+        wait_for_input=form, timeout=seconds, poll_interval=5, key=f"approve-{record.plan.digest[:12]}"
+    )
+    logger.info("Approved by %s", answer.approved_by or "somebody who gave no name")

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task
+from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
@@ -26,7 +25,9 @@ from presel.progress import listening
 from presel.stage import Stage, store_of
 from presel.storage import open_store
 from presel.tables import TableRef
+from tasks.board import board, close_board, open_board
 from tasks.draining import drain_on_sigterm
+from tasks.logs import tidy
 from tasks.orphans import close_orphans
 from tasks.patience import wait_for_the_server
 from tasks.progress import ProgressArtifact
@@ -36,20 +37,16 @@ from tasks.runner import ConfiguredTaskRunner
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# A stage runs in a worker thread, where Prefect can only act on a timeout once the call returns, and says so on every task
-# run. The limits that bite are inside: on each request, each read. The one here marks a run that took absurdly long.
-logging.getLogger("prefect.task_runs").addFilter(lambda record: "running in a worker thread" not in record.getMessage())
-
-
-# With PREFECT_LOGGING_EXTRA_LOGGERS=presel the library's lines go to the UI; the root logger's level would hold back all but
-# warnings, and to lower that one would let every HTTP request through.
-if logging.getLogger("presel").level == logging.NOTSET:
-    logging.getLogger("presel").setLevel(logging.INFO)
+tidy()
 
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
-    "on_running": [wait_for_the_server, close_orphans, drain_on_sigterm],
+    "on_running": [wait_for_the_server, close_orphans, drain_on_sigterm, open_board],
+    "on_completion": [close_board],
+    "on_failure": [close_board],
+    "on_cancellation": [close_board],
+    "on_crashed": [close_board],
     "task_runner": ConfiguredTaskRunner(),
 }
 
@@ -118,12 +115,20 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 
 
 def _observed(function: Callable[P, R], name: str) -> Callable[P, R]:
-    """The function itself, with its progress shown on the task run."""
+    """The function itself, with its progress shown on the task run and on the run's board."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        with ProgressArtifact() as artifact, listening(artifact):
-            return function(*args, **kwargs)
+        shown, state = board(), "Failed"
+        boards = [shown.listener(name, str(runtime.task_run.id))] if shown else []
+        try:
+            with ProgressArtifact() as artifact, listening(artifact, *boards):
+                result = function(*args, **kwargs)
+            state = "Completed"
+            return result
+        finally:
+            if shown:
+                shown.ran(name, state)
 
     run.__name__ = name
     run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
-"""A stage's progress as a Prefect artifact on its task run: created late, updated seldom, finished at 100 %.
+"""The progress of one task run as a Prefect artifact: percentage, rate, time left, money. Work of a few seconds shows none.
 
-An update costs a request to the server, so there is at most one every two seconds, and work that ends sooner shows none.
+It belongs to the task run, and works wherever that is run, a Ray worker included. What all tasks of a run come to stands on
+the board (tasks/board.py).
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import time
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect import runtime
 
-from presel.progress import Progress
+from presel.progress import Pace, Progress, duration
+from tasks.artifacts import LiveArtifact
 
+_FIRST_AFTER = 5.0
 _SECONDS_BETWEEN_UPDATES = 2.0
 
 
@@ -21,21 +23,25 @@ class ProgressArtifact:
     """Listens to one task run's progress."""
 
     def __init__(self) -> None:
-        self._artifact: UUID | None = None
-        self._shown_at = time.monotonic()
+        self._artifact: LiveArtifact | None = None
+        self._started = time.monotonic()
+        self._next = self._started + _FIRST_AFTER
+        self._pace = Pace()
+        self._last: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
-        if not progress.total or time.monotonic() - self._shown_at < _SECONDS_BETWEEN_UPDATES:
+        if not progress.total:
             return
-        self._shown_at = time.monotonic()
-        percent = 100.0 * progress.done / progress.total
-        text = (
-            f"{progress.stage} {progress.label}: {progress.done} of {progress.total} {progress.unit}. {progress.note}"
-        )
+        self._last = progress
+        self._pace.reached(progress.done)
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SECONDS_BETWEEN_UPDATES
         if self._artifact is None:
-            self._artifact = create_progress_artifact(percent, description=text)  # type: ignore[assignment]
-        else:
-            update_progress_artifact(self._artifact, percent, description=text)
+            run = runtime.flow_run.id, runtime.task_run.id
+            self._artifact = LiveArtifact("progress", None, *run)
+        pace = self._pace.words(progress.unit, progress.total - progress.done)
+        self._artifact.say(_percent(progress), f"{_count(progress)}, {pace}{_note(progress)}")
 
     def __enter__(self) -> Self:
         return self
@@ -43,5 +49,24 @@ class ProgressArtifact:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._artifact is not None:
-            update_progress_artifact(self._artifact, 100.0)
+        last, artifact = self._last, self._artifact
+        if artifact is None or last is None:
+            return
+        took = duration(time.monotonic() - self._started)
+        if kind is None:
+            artifact.say(100.0, f"{last.stage} {last.label}: {last.done:,} {last.unit} in {took}{_note(last)}")
+        else:
+            artifact.say(_percent(last), f"stopped after {took} ({kind.__name__}) at {_count(last)}{_note(last)}")
+        artifact.settle()
+
+
+def _percent(progress: Progress) -> float:
+    return round(100.0 * progress.done / progress.total, 1)
+
+
+def _count(progress: Progress) -> str:
+    return f"{progress.stage} {progress.label}: {progress.done:,} of {progress.total:,} {progress.unit}"
+
+
+def _note(progress: Progress) -> str:
+    return f"; {progress.note}" if progress.note else ""

@@ -23,6 +23,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError
+from tasks.board import Board, board
 
 GPU_TAG = "gpu"
 
@@ -49,6 +50,9 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         runner = self._runner()
         with _resources(task, self._execution):
             future: PrefectFuture[Any] = runner.submit(task, parameters, wait_for, dependencies)
+        shown = board()
+        if shown and self._execution.runner == "threads":
+            _count_on(shown, task.name, future)
         return future
 
     def _runner(self) -> TaskRunner[Any]:
@@ -109,6 +113,17 @@ def _execution_of_this_run() -> ExecutionConfig:
     context = FlowRunContext.get()
     config = (context.parameters if context and context.parameters else {}).get("config")
     return config.execution if isinstance(config, RefreshConfig) else ExecutionConfig()
+
+
+def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
+    """Tell the board of a task, and of the state it ends in."""
+
+    def ended(done: PrefectFuture[Any]) -> None:
+        done.wait()  # it is over: this only fetches its state
+        shown.ended(stage, str(done.state.name))
+
+    shown.submitted(stage)
+    future.add_done_callback(ended)
 
 
 def _resources(task: Task[..., Any], execution: ExecutionConfig) -> AbstractContextManager[Any]:

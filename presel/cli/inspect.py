@@ -15,27 +15,28 @@ from presel.cli.run import COLUMNS
 from presel.config_file import load
 from presel.errors import ConfigError, NotFound
 from presel.run_record import RunRecord
+from presel.summary import Summary
 
 
 def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Where the dataset stands: the pool, the plan, what was paid, the latest version."""
     record = _latest(config, overrides)
-    rows, money = summary.task_rows(record), summary.money(record)
-    rejects = summary.reject_counts(record)
+    run = Summary(record)
+    rows, rejects, paid = run.task_rows(), run.reject_counts(), run.money.paid
     result: dict[str, Any] = {
         "images": record.catalog.rows,
         "samples": record.samples.rows,
         "instructed": sum(row["reference"] + row["picked"] for row in rows),
         "budget": sum(row["reference"] + row["kept"] + row["quota"] for row in rows),
         "rejects": rejects,
-        "paid_usd": money.paid,
+        "paid_usd": paid,
         "dataset": record.dataset,
         "tasks": rows,
     }
 
     def words() -> None:
         screen.print(f"{result['images']} images listed, {result['samples']} usable samples")
-        screen.print(f"{result['instructed']} of {result['budget']} instructed for {dollars(money.paid)}")
+        screen.print(f"{result['instructed']} of {result['budget']} instructed for {dollars(paid)}")
         table(rows, COLUMNS, total=True)
         for reason, count in rejects.items():
             screen.print(f"  {count:6} rejected: {reason}", markup=False)

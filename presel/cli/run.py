@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from presel import curve, summary
+from presel import control_room, curve, summary
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import Finished, run_flow
@@ -14,6 +14,7 @@ from presel.config import RefreshConfig
 from presel.config_file import load
 from presel.errors import BudgetExceeded
 from presel.storage import open_store
+from presel.summary import Summary
 
 COLUMNS = {
     "task": "task",
@@ -27,9 +28,6 @@ COLUMNS = {
     "picked": "picked",
     "rejected": "rejected",
 }
-
-
-_CURVE = ("budget", "records", "price_usd", "coverage")
 
 
 def plan(
@@ -52,7 +50,8 @@ def plan(
             got=error.what,
             fix="allow it with `presel plan --reference DOLLARS`",
         ) from error
-    rows, money = summary.task_rows(record), summary.money(record)
+    of_run = Summary(record)
+    rows, money = of_run.task_rows(), of_run.money
 
     def words() -> None:
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
@@ -62,7 +61,7 @@ def plan(
         screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
         screen.print(f"Instructing every usable image would cost about {dollars(money.everything)}.")
         screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
-        table(summary.budget_rows(record), {name: name.replace("price_usd", "price $") for name in _CURVE})
+        table(control_room.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
 
     show({"plan": rows, "money": money._asdict(), "budgets": curve.read(record.plan)}, as_json, words)
 
@@ -79,10 +78,10 @@ def run(
 
 def run_result(finished: Finished) -> dict[str, object]:
     """What a refresh came to, for scripts."""
-    record = finished.record
+    record, of_run = finished.record, Summary(finished.record)
     return {
-        "tasks": summary.task_rows(record),
-        "money": {**summary.money(record)._asdict(), "this_run": finished.spent_usd},
+        "tasks": of_run.task_rows(),
+        "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
         "report": summary.report_address(record),
@@ -91,8 +90,9 @@ def run_result(finished: Finished) -> dict[str, object]:
 
 def show_run(finished: Finished) -> None:
     """What a refresh came to, for people."""
-    record, money = finished.record, summary.money(finished.record)
-    table(summary.task_rows(record), COLUMNS, total=True)
+    record, of_run = finished.record, Summary(finished.record)
+    money = of_run.money
+    table(of_run.task_rows(), COLUMNS, total=True)
     screen.print()
     screen.print(
         f"Instructing every usable image would have cost about {dollars(money.everything)}; this dataset cost "

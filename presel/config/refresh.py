@@ -36,6 +36,11 @@ class ExecutionConfig(Section):
     workers: int = Field(4, ge=1, description="tasks of one flow side by side; of a local cluster, its workers")
     cluster: str | None = Field(None, description="address of a running Ray or Dask cluster; null starts a local one")
     gpus: float = Field(0, ge=0, description="of a Ray or Dask cluster: the share of a GPU that a task asks for")
+    store_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="where browsers reach the store, for links in the UI; null: S3 links are signed, folders have none",
+    )
     approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")
     approval_timeout: float = Field(72.0, gt=0, description="hours after which an unapproved run ends")
 

@@ -150,8 +150,7 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
             tables += _computed(out, [item for item in batch if isinstance(item, Item)], model, seconds, schema)
             failed += sum(refused.reason in _PASSING for _, refused in refusals)
             done += len(batch)
-            rate = f"{done / (time.perf_counter() - started):,.0f} images/s"
-            progress.report("embed", part.label, done, len(images), "images", rate)
+            progress.report("embed", part.label, done, len(images), "images")
     table = pa.concat_tables(tables).combine_chunks()
     if table.num_rows or _former(out) is None:
         out.write(table, schema, part.label)

@@ -47,7 +47,7 @@ def instruct(
     verdicts: list[Verdict] = []
     with draining_on_sigterm(), shared(wanted.store, generator) as engine:
         samples = Samples(engine, source, generator, images)
-        waiting = _Waiting(wanted.label, len(seats), engine)
+        waiting = _Waiting(wanted, len(seats), engine)
         while seats:
             answered = waiting.until(engine.run(samples.instruct(seats, waiting.hear)))
             verdicts += answered
@@ -75,14 +75,19 @@ def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
 class _Waiting:
     """The stage's thread waits for the engine's, and says how far it is: `hear` is called there, reports are made here."""
 
-    def __init__(self, label: str, seats: int, engine: Engine) -> None:
-        self._label, self._seats, self._engine = label, seats, engine
-        self._made, self._cost, self._spent = 0, 0.0, 0.0
+    def __init__(self, wanted: TableRef, seats: int, engine: Engine) -> None:
+        self._label, self._seats, self._engine = f"{wanted.stage} {wanted.label}", seats, engine
+        self._made, self._cost = 0, 0.0
+        self._bought = dict.fromkeys(("requests", "spent_usd", "input_tokens", "output_tokens"), 0.0)
 
     def hear(self, verdict: Verdict) -> None:
         self._made += isinstance(verdict.outcome, Instruction)
         self._cost += verdict.cost_usd
-        self._spent += sum(a.cost_usd for a, new in zip(verdict.answers, verdict.bought, strict=True) if new)
+        for answer in (a for a, new in zip(verdict.answers, verdict.bought, strict=True) if new):
+            self._bought["requests"] += 1
+            self._bought["spent_usd"] += answer.cost_usd
+            self._bought["input_tokens"] += answer.input_tokens
+            self._bought["output_tokens"] += answer.output_tokens
 
     def until(self, work: Future[T]) -> T:
         while not wait([work], timeout=_REPORT_EVERY).done:
@@ -91,12 +96,14 @@ class _Waiting:
         return work.result()
 
     def _report(self) -> None:
-        note = f"${self._spent:.4f} spent, ${self._cost - self._spent:.4f} saved by reuse"
-        cap = self._engine.generator.max_cost
+        spent, cap = self._bought["spent_usd"], self._engine.generator.max_cost
+        figures = {**self._bought, "saved_usd": max(0.0, self._cost - spent)}
+        note = f"${spent:.4f} spent, ${figures['saved_usd']:.4f} saved by reuse"
         if cap != "unlimited":
-            note += f"; this store: ${self._engine.purse.spent():,.2f} of its cap of ${cap:,.2f}"
+            figures |= {"store_usd": self._engine.purse.spent(), "cap_usd": cap}
+            note += f"; this store: ${figures['store_usd']:,.2f} of its cap of ${cap:,.2f}"
         note = f"{self._engine.note}; {note}" if self._engine.note else note
-        progress.report("instruct", self._label, self._made, self._seats, "instructions", note)
+        progress.report("instruct", self._label, self._made, self._seats, "instructions", note, figures)
 
 
 def _by_order(row: Row) -> tuple[int, str]:

@@ -19,6 +19,8 @@ from presel.storage.store import Entry, Store
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_A_WEEK = 7 * 24 * 3600
+
 
 class S3Store(Store):
     def __init__(self, uri: str, access: S3Config | None = None) -> None:
@@ -95,6 +97,11 @@ class S3Store(Store):
         except NotFound:
             return False
         return True
+
+    def link(self, path: str, kind: str) -> str | None:
+        """Signed, for a week at most (that is S3's limit; credentials of a role end it sooner)."""
+        what = {"Bucket": self.bucket, "Key": self.prefix + path, "ResponseContentType": kind}
+        return self._client().generate_presigned_url("get_object", Params=what, ExpiresIn=_A_WEEK)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         following: str | None = None

@@ -63,6 +63,10 @@ class Store(ABC):
         """The full address of an object, for people."""
         return f"{self.uri.rstrip('/')}/{path}"
 
+    def link(self, path: str, kind: str) -> str | None:  # noqa: ARG002 - a folder has none
+        """An http address at which a browser gets an object as that media type; None where the store has no such thing."""
+        return None
+
 
 @lru_cache(maxsize=64)
 def open_store(uri: str, access: S3Config | None = None) -> Store:

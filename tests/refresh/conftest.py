@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from presel import summary, table_store
+from presel import table_store
 from presel.config import ReferenceModelConfig, RefreshConfig
 from presel.dataset import versions
 from presel.demo.setting import Setting, staged
 from presel.instruct.ledger import Ledger
 from presel.run_record import RunRecord
 from presel.storage import open_store
+from presel.summary import Summary
 from presel.tables import DatasetRef, rows_of
 from tests.refresh.straight import straight
 
@@ -46,7 +47,7 @@ class Refreshed:
 
     @property
     def plan(self) -> dict[str, dict[str, Any]]:
-        return {row["task"]: row for row in summary.task_rows(self.record)}
+        return {row["task"]: row for row in Summary(self.record).task_rows()}
 
 
 def published(ref: DatasetRef) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ import shutil
 import pytest
 from pydantic import ValidationError
 
-from presel import summary, table_store
+from presel import table_store
 from presel.config import GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
 from presel.dataset import versions
 from presel.explain import explain
-from presel.report import pieces
 from presel.stages.report import build_report
+from presel.summary import Summary
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import chosen, put
 
@@ -52,8 +52,8 @@ def test_kept_samples_are_reported_explained_and_counted(pool: Pool):
     told = explain(second.record, kept[0]["key"])
     assert told.verdict.startswith("kept:")
     assert told.paid_usd == kept[0]["cost_usd"]
-    assert sum(row["kept"] for row in pieces.plan_rows(second.record)) == len(kept)
-    assert summary.money(second.record).paid == pytest.approx(sum(row["cost_usd"] for row in second.rows.values()))
+    assert sum(row["kept"] for row in Summary(second.record).plan) == len(kept)
+    assert Summary(second.record).money.paid == pytest.approx(sum(row["cost_usd"] for row in second.rows.values()))
 
 
 def test_while_selected_chooses_as_though_there_were_no_past(pool: Pool, tmp_path):

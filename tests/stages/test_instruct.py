@@ -187,8 +187,11 @@ def test_progress_tells_how_many_and_how_much(pool: Pool) -> None:
     with serve(looks) as endpoint, listening(heard.append):
         pool.instruct(generator(endpoint.url), picked=5)
     last = heard[-1]
-    assert (last.stage, last.label, last.done, last.total) == ("instruct", "shapes", 5, 5)
+    assert (last.stage, last.label, last.done, last.total) == ("instruct", "reference shapes", 5, 5)
     assert "spent" in last.note
+    assert last.figures["requests"] == 5
+    assert last.figures["store_usd"] == pytest.approx(last.figures["spent_usd"])
+    assert 0 < last.figures["spent_usd"] <= last.figures["cap_usd"]
 
 
 def test_the_key_is_in_nothing_that_was_written(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,197 @@
+"""The board of a flow run: one page that is brought up to date while it runs. Every stage, how far, how fast, how long still;
+the money spent, against the cap.
+
+A run of hundreds of tasks has hundreds of bars and no sum; this is the sum. It is an artifact of the flow run with the key
+`<dataset>-board`, and its description is the one line that matters, which the UI's list of artifacts shows without a click.
+
+Tasks are counted where the flow submits them, their progress is heard in the threads that run them. With `execution.runner:
+ray` or `dask` they run elsewhere: there the board shows only what the flow itself calls, and each task run shows the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import fsum
+from threading import Lock
+from typing import Any
+
+from prefect import Flow, runtime
+from prefect.client.schemas.objects import FlowRun, State
+
+from presel.config import DatasetConfig
+from presel.progress import Listener, Pace, Progress, duration
+from tasks.artifacts import LiveArtifact
+
+_SECONDS_BETWEEN_UPDATES = 3.0
+
+
+@dataclass
+class Lane:
+    """One stage: its tasks, and what those that are or were at work here have told."""
+
+    submitted: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+    told: dict[str, Progress] = field(default_factory=dict)
+    pace: Pace = field(default_factory=Pace)
+
+    @property
+    def tasks(self) -> int:
+        return max(self.submitted, self.ended.total(), len(self.told))
+
+    @property
+    def done(self) -> int:
+        return sum(progress.done for progress in self.told.values())
+
+    @property
+    def total(self) -> float:
+        """What all tasks will come to, those that have not begun taken as the mean of those that have."""
+        known = sum(progress.total for progress in self.told.values())
+        silent = max(0, self.tasks - len(self.told) - self.ended["Cached"])
+        return known + silent * known / len(self.told) if self.told else 0.0
+
+    @property
+    def over(self) -> bool:
+        return self.ended.total() >= self.tasks
+
+    @property
+    def unit(self) -> str:
+        return next(iter(self.told.values())).unit if self.told else "tasks"
+
+
+class Board:
+    """What is known of one flow run. Thread-safe."""
+
+    def __init__(self, name: str, flow_run: str) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self._artifact = LiveArtifact("markdown", f"{name}-board", flow_run)
+        self._lock = Lock()
+        self._began = time.monotonic()
+        self._next = self._began
+
+    def submitted(self, stage: str) -> None:
+        with self._lock:
+            self._lane(stage).submitted += 1
+
+    def ended(self, stage: str, state: str) -> None:
+        with self._lock:
+            self._lane(stage).ended[state] += 1
+        self._show_if_due()
+
+    def ran(self, stage: str, state: str) -> None:
+        """A task that the flow called, and did not submit, has ended here."""
+        with self._lock:
+            lane = self.lanes.get(stage)
+            if lane is not None and not lane.submitted:
+                lane.ended[state] += 1
+
+    def listener(self, stage: str, task_run: str) -> Listener:
+        """Hears the progress of one task run."""
+
+        def hear(progress: Progress) -> None:
+            with self._lock:
+                lane = self._lane(stage)
+                lane.told[task_run] = progress
+                lane.pace.reached(lane.done)
+            self._show_if_due()
+
+        return hear
+
+    def close(self, state: str) -> None:
+        """The run has ended: show where it stands for the last time."""
+        self._say(state)
+        self._artifact.settle()
+
+    def page(self, state: str) -> str:
+        """Markdown."""
+        now = datetime.now(UTC).strftime("%H:%M:%S UTC")
+        took = duration(time.monotonic() - self._began)
+        with self._lock:
+            rows = [_row(stage, lane) for stage, lane in self.lanes.items()]
+            money = _money(self.lanes)
+        head = "| stage | tasks | done | pace |\n|---|---|---|---|\n"
+        return f"**{state}** {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
+
+    def line(self, state: str) -> str:
+        """The line that matters: what is being done, or where it ended."""
+        with self._lock:
+            busy = [(stage, lane) for stage, lane in self.lanes.items() if not lane.over]
+            words = "; ".join(f"{stage}: {_done(lane)}, {_pace(lane)}" for stage, lane in busy) or "between two stages"
+            money = _money(self.lanes)
+        return f"{words if state == 'Running' else state}.{money}"
+
+    def _lane(self, stage: str) -> Lane:
+        return self.lanes.setdefault(stage, Lane())
+
+    def _show_if_due(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return
+            self._next = now + _SECONDS_BETWEEN_UPDATES
+        self._say("Running")
+
+    def _say(self, state: str) -> None:
+        self._artifact.say(self.page(state), self.line(state))
+
+
+def _row(stage: str, lane: Lane) -> str:
+    others = ", ".join(
+        f"{count} {state.lower()}" for state, count in sorted(lane.ended.items()) if state != "Completed"
+    )
+    tasks = f"{lane.ended.total()} of {lane.tasks}" + (f" ({others})" if others else "")
+    return f"| {stage} | {tasks} | {_done(lane)} | {'' if lane.over else _pace(lane)} |\n"
+
+
+def _done(lane: Lane) -> str:
+    if not lane.told:
+        return f"{lane.ended.total():,} of {lane.tasks:,} tasks"
+    if lane.over:
+        return f"{lane.done:,} {lane.unit}"
+    share = min(1.0, lane.done / lane.total) if lane.total else 0.0
+    return f"{lane.done:,} of {lane.total:,.0f} {lane.unit} ({share:.0%})"
+
+
+def _pace(lane: Lane) -> str:
+    return lane.pace.words(lane.unit, lane.total - lane.done) if lane.told else "under way"
+
+
+def _money(lanes: dict[str, Lane]) -> str:
+    """What was paid, if anything was asked for: by this run, and by the store against its cap."""
+    told = [progress.figures for lane in lanes.values() for progress in lane.told.values() if progress.figures]
+    if not told or "spent_usd" not in told[-1]:
+        return ""
+    spent, saved = (fsum(figures.get(name, 0.0) for figures in told) for name in ("spent_usd", "saved_usd"))
+    words = f" This run has spent ${spent:,.4f}" + (f" (${saved:,.4f} saved by reuse)" if saved else "")
+    store, cap = (max(figures.get(name, 0.0) for figures in told) for name in ("store_usd", "cap_usd"))
+    return f"{words}; the store ${store:,.2f} of its cap of ${cap:,.2f} ({store / cap:.0%})." if cap else f"{words}."
+
+
+# --- the boards of the flow runs in this process ---------------------------------------------------------------------------
+
+_boards: dict[str, Board] = {}
+
+
+def board() -> Board | None:
+    """That of the flow run of this context; None where the flow itself runs in another process."""
+    return _boards.get(str(runtime.flow_run.id))
+
+
+def open_board(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> None:
+    """A hook of every flow (`on_running`)."""
+    _boards[str(flow_run.id)] = Board(_dataset(flow_run.parameters), str(flow_run.id))
+
+
+def close_board(_flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+    """A hook of every flow, for each way in which one can end."""
+    found = _boards.pop(str(flow_run.id), None)
+    if found is not None and found.lanes:
+        found.close(str(state.name))
+
+
+def _dataset(parameters: dict[str, Any]) -> str:
+    config = parameters.get("config")
+    given = config.get("dataset", {}) if isinstance(config, dict) else {}
+    return str(given.get("name") or DatasetConfig().name)

@@ -1,0 +1,122 @@
+"""What the Prefect UI shows of a run: figures that add up, pictures that open, and nothing that runs over."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from presel import control_room, table_store
+from presel.errors import InputError
+from presel.run_record import RunRecord
+from presel.summary import Summary
+from presel.tables import rows_of
+from tests.report.synthetic import TASKS
+
+WIDEST = 10
+"""Columns that the UI's table has room for."""
+
+
+def pictures(markdown: str) -> list[Image.Image]:
+    found = re.findall(r"!\[[^\]]*\]\(data:image/(?:png|jpeg);base64,([A-Za-z0-9+/=]+)\)", markdown)
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+def test_the_plan_has_a_row_a_task_and_their_sums(reported: RunRecord) -> None:
+    rows = control_room.plan_rows(Summary(reported))
+    plan = rows_of(table_store.read(reported.plan))
+    assert [row["task"] for row in rows] == [*sorted(TASKS), "all"]
+    assert [row["quota"] for row in rows[:-1]] == [row["quota"] for row in plan]
+    assert rows[-1]["quota"] == sum(row["quota"] for row in plan)
+    assert all(isinstance(value, str | int) for row in rows for value in row.values())
+    assert len(rows[0]) <= WIDEST
+
+
+def test_the_plan_in_words_adds_up_and_names_the_cap(reported: RunRecord) -> None:
+    quota = sum(row["quota"] for row in rows_of(table_store.read(reported.plan)))
+    words = control_room.plan_words(Summary(reported))
+    assert words.startswith(f"{quota} images to instruct beside the 30 of the reference set, of 600 usable ones.")
+    assert "of its cap of $" in words
+    assert "may end the run" not in words
+
+
+def test_a_plan_that_the_cap_will_not_pay_for_says_so(reported: RunRecord) -> None:
+    generator = reported.config.generator.model_copy(update={"max_cost": 0.0001})
+    tight = reported.model_copy(update={"config": reported.config.model_copy(update={"generator": generator})})
+    assert "The cap may end the run" in control_room.plan_words(Summary(tight))
+
+
+def test_one_reference_sample_has_a_score_and_no_interval(reported: RunRecord) -> None:
+    run = Summary(reported)
+    for row in run.plan:
+        row["reference"] = 1
+    assert not any("(" in row["IRS"] for row in control_room.plan_rows(run))
+
+
+def test_the_form_that_asks_for_approval_shows_where_the_money_goes(reported: RunRecord) -> None:
+    run = Summary(reported)
+    asked = control_room.approval_markdown(run)
+    for row in run.plan:
+        assert (f"| {row['quota']:,} of {row['usable']:,} |" in asked) == bool(row["quota"])
+    assert control_room.plan_words(run) in asked
+
+
+def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunRecord) -> None:
+    run = Summary(reported)
+    rows, words, page = control_room.reject_rows(run), control_room.reject_words(run), control_room.result_markdown(run)
+    counts = run.reject_counts()
+    assert len(rows) == run.rejects.num_rows == sum(counts.values())
+    for reason, count in counts.items():
+        shown = reason.replace("_", " ")
+        assert f"{count} {shown}" in words
+        examples = [row["key"] for row in rows if row["reason"] == shown]
+        assert len(examples) == count
+        assert any(example.split("/")[0] in page for example in examples)
+        assert f"| {shown} | " in page
+
+
+def test_the_result_says_where_the_report_lies(reported: RunRecord) -> None:
+    assert "presel report --to report.html" in control_room.result_markdown(Summary(reported))
+    execution = reported.config.execution.model_copy(update={"store_url": "https://store.example/presel/"})
+    served = reported.model_copy(update={"config": reported.config.model_copy(update={"execution": execution})})
+    assert reported.report is not None
+    address = f"https://store.example/presel/{reported.report.folder}/page.html"
+    assert control_room.report_link(served) == address
+    assert f"[The report]({address})" in control_room.result_markdown(Summary(served))
+
+
+@pytest.mark.parametrize("name", ["weights", "map.md", "gallery.md"])
+def test_markdown_inlines_real_pictures_and_stays_small(reported: RunRecord, name: str) -> None:
+    markdown = (
+        control_room.weights_markdown(Summary(reported))
+        if name == "weights"
+        else control_room.made_with_the_report(reported, name)
+    )
+    assert len(markdown.encode()) < 200_000
+    assert "<svg" not in markdown
+    assert "<script" not in markdown
+    shown = pictures(markdown)
+    assert shown
+    for picture in shown:
+        picture.load()
+
+
+def test_the_gallery_shows_a_row_a_task(reported: RunRecord) -> None:
+    markdown = control_room.made_with_the_report(reported, "gallery.md")
+    for task in TASKS:
+        assert f"\n| {task} |" in markdown
+    assert {line.count(" | ") for line in markdown.splitlines() if line.startswith(tuple(f"| {t}" for t in TASKS))} == {
+        4
+    }
+    assert len(pictures(markdown)) >= 3 * len(TASKS)
+
+
+def test_the_plan_can_be_shown_before_anything_is_published(reported: RunRecord) -> None:
+    planned = reported.model_copy(update={"dataset": None, "report": None, "instructions": (), "selection": ()})
+    assert control_room.plan_rows(Summary(planned)) == control_room.plan_rows(Summary(reported))
+    assert pictures(control_room.weights_markdown(Summary(planned)))
+    with pytest.raises(InputError, match="no report yet"):
+        control_room.made_with_the_report(planned, "map.md")
