@@ -1,0 +1,202 @@
+"""What an operator has: a server that can be killed, workers that can be killed, a pool that can change."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from presel import run_record
+from presel.cli.prefect_run import wait_for
+from presel.config import RefreshConfig
+from presel.demo.pool import draw
+from presel.demo.setting import Setting
+from presel.instruct.ledger import Ledger
+from presel.run_record import RunRecord
+from presel.storage import open_store
+
+ROOT = Path(__file__).parents[2]
+ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
+
+
+def until(done: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
+    """The first truthy answer. Fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = done()
+        if answer:
+            return answer
+        time.sleep(every)
+    raise AssertionError(f"not within {seconds:.0f} s")
+
+
+def descendants(pid: int) -> list[int]:
+    """A worker starts flows in sessions of their own, so its process group is not all of it."""
+    found: list[int] = []
+    with suppress(FileNotFoundError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                found += [*descendants(int(child)), int(child)]
+    return found
+
+
+def runs_a_flow(pid: int) -> bool:
+    """Whether this process of a worker is the one in which a flow runs."""
+    with suppress(FileNotFoundError):
+        return (
+            b"prefect.flow_engine" in (command := Path(f"/proc/{pid}/cmdline").read_bytes())
+            or b"prefect.engine" in command
+        )
+    return False
+
+
+@dataclass
+class Installation:
+    """A Prefect server, its workers, and the store and pool of the configuration that is deployed there."""
+
+    url: str
+    setting: Setting
+    folder: Path
+    settings: dict[str, str]
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str) -> None:
+        """A Prefect process in a group of its own, its output in a file."""
+        log = (self.folder / f"{name}.log").open("ab")
+        self.processes[name] = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self.settings},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+
+    def start_server(self) -> None:
+        self.start("server", "server", "start", "--host", "127.0.0.1", "--port", self.url.rpartition(":")[2])
+        wait_for(f"{self.url}/api/health", 180)
+
+    def start_worker(self, name: str, pool: str = "presel-gpu") -> None:
+        self.start(name, "worker", "start", "--pool", pool, "--type", "process", "--limit", "1", "--name", name)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """The process and everything it has started, all within a moment: a power cut, as far as they can tell."""
+        process = self.processes.pop(name)
+        for pid in [*descendants(process.pid), process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        process.wait(60)
+
+    def prefect(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        environment = {**os.environ, **self.settings}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def post(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        """Flow runs of a deployment, oldest first, those that were only planned left out."""
+        found = self.post("flow_runs/filter", deployments={"name": {"any_": [deployment]}}, sort="START_TIME_ASC")
+        return [run for run in found if run["state_type"] != "SCHEDULED"]
+
+    def of_store(self, store: str) -> list[dict[str, Any]]:
+        """Flow runs whose configuration names that store."""
+        found = self.post("flow_runs/filter", limit=200)
+        return [run for run in found if run["parameters"].get("config", {}).get("store") == store]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/api/flow_runs/{run_id}", timeout=60).json()
+
+    def trigger(self, deployment: str, **parameters: Any) -> str:
+        """Start a run of a deployment; its id."""
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=60).json()
+        merged = {**found["parameters"], **parameters}
+        return self.post(f"deployments/{found['id']}/create_flow_run", parameters=merged, state={"type": "SCHEDULED"})[
+            "id"
+        ]
+
+    def config(self, store: str | None = None, **generator: Any) -> RefreshConfig:
+        """What is deployed, with another store or another pace."""
+        config = self.setting.config
+        paced = config.generator.model_copy(update=generator)
+        return config.model_copy(update={"generator": paced, "store": store or config.store})
+
+    def refresh(self, config: RefreshConfig | None = None) -> str:
+        """A run of the deployment `refresh`; its id."""
+        given = config or self.setting.config
+        return self.trigger("refresh/refresh", config=given.model_dump(mode="json"))
+
+    def retry(self, run_id: str) -> None:
+        """What the UI's Retry sends."""
+        self.post(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
+        time.sleep(5)
+
+    def presel(self, *arguments: str, config: RefreshConfig) -> subprocess.Popen[str]:
+        """The command line, with a configuration in a file."""
+        file = self.folder / f"{len(list(self.folder.glob('*.yaml')))}.yaml"
+        file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        command = [sys.executable, "-m", "presel.cli", *arguments, "-c", str(file)]
+        environment = {**os.environ, **self.settings}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
+
+    def latest(self) -> RunRecord:
+        config = self.setting.config
+        return run_record.latest(config.store, config.dataset.name)
+
+    def answers(self, store: str | None = None) -> int:
+        """Paid answers on the store."""
+        return sum(1 for _ in Ledger(open_store(store or self.setting.config.store)).all_keys())
+
+    def add_images(self, first: int, count: int) -> None:
+        source = open_store(self.setting.config.source.uri)
+        for number in range(first, first + count):
+            source.write(f"photo/new-{number}.jpg", draw("photo", number, 0).data)
+
+    def pause_schedules(self, deployment: str) -> None:
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=60).json()
+        for schedule in found["schedules"]:
+            path = f"{self.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
+            httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
+
+    def wait(self, run_id: str, *states: str, seconds: float = 420) -> dict[str, Any]:
+        """The run, once it is in one of the states (any that ends it); the failure says what the server has heard of it."""
+        wanted = states or ENDED
+        try:
+            return until(lambda: (run := self.run(run_id))["state_name"] in wanted and run, seconds, 1.0)
+        except AssertionError:
+            events = self.post("events/filter", filter={"resource": {"id": [f"prefect.flow-run.{run_id}"]}}, limit=50)
+            heard = [(event["occurred"], event["event"]) for event in events["events"]]
+            raise AssertionError(f"{self.run(run_id)['state']}, {heard}, {self.tasks(run_id)}") from None
+
+    def tasks(self, run_id: str) -> dict[str, str]:
+        """Task run name -> state name, of a flow run and of the flows within it."""
+        inner = self.post("flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
+        ids = [run_id, *(run["id"] for run in inner)]
+        found = self.post("task_runs/filter", flow_runs={"id": {"any_": ids}}, limit=200)
+        return {task["name"]: task["state_name"] for task in sorted(found, key=lambda task: task["created"])}
+
+    def logs(self, run_id: str) -> list[str]:
+        inner = self.post("flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
+        ids = [run_id, *(run["id"] for run in inner)]
+        lines: list[str] = []
+        while page := self.post("logs/filter", logs={"flow_run_id": {"any_": ids}}, limit=200, offset=len(lines)):
+            lines += [line["message"] for line in page]
+        return lines

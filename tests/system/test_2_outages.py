@@ -1,0 +1,103 @@
+"""The plug is pulled: on the server at each stage, on a flow's process, on a machine, and on a run that nobody watches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from presel.dataset import versions
+from presel.instruct.money import spending
+from presel.storage import open_store
+from tests.system.installation import Installation, descendants, runs_a_flow, until
+
+SLOW = 40
+"""Requests a minute: slow enough to pull the plug among them."""
+
+
+@pytest.mark.parametrize(("stage", "seconds"), [("embed", 5), ("instruct", 120), ("publish", 30)])
+def test_a_server_that_is_away_delays_a_run_and_does_not_end_it(
+    installation: Installation, scheduled: str, stage: str, seconds: int
+) -> None:
+    store = installation.setting.config.store
+    installation.add_images(600 + seconds, 60)
+    before, asked, bought = (
+        installation.latest().dataset.version,
+        installation.setting.requests(),
+        installation.answers(),
+    )
+    shown = {"embed": "tables/embed/", "publish": f"datasets/demo/{before + 1}/"}
+    known = {path: sum(1 for _ in open_store(store).list(path)) for path in shown.values()}
+
+    def begun() -> bool:
+        """Seen at the annotator or the store, which tell sooner than the server."""
+        if stage == "instruct":
+            return installation.setting.requests() > asked + 1
+        return sum(1 for _ in open_store(store).list(shown[stage])) > known[shown[stage]]
+
+    run = installation.refresh(installation.config(requests_per_minute=SLOW))
+    until(begun, 240, 0.1)
+    installation.kill("server")
+    time.sleep(seconds)
+    installation.start_server()
+    ended = installation.wait(run)
+    assert ended["state_name"] == "Completed", installation.logs(run)[-5:]
+    until(lambda: set(installation.tasks(run).values()) <= {"Completed", "Cached"}, 60)
+    assert installation.latest().dataset.version == before + 1
+    assert installation.setting.requests() - asked == installation.answers() - bought > 0
+
+
+def test_a_flow_whose_process_is_killed_is_crashed_at_once_and_the_retry_button_takes_it_up(
+    installation: Installation, scheduled: str
+) -> None:
+    installation.add_images(800, 60)
+    before, asked, bought = (
+        installation.latest().dataset.version,
+        installation.setting.requests(),
+        installation.answers(),
+    )
+    run = installation.refresh(installation.config(requests_per_minute=SLOW))
+    until(lambda: installation.setting.requests() > asked + 1, 240)
+    workers = [installation.processes[name].pid for name in ("one", "two")]
+    [flow] = [pid for worker in workers for pid in descendants(worker) if runs_a_flow(pid)]
+    os.kill(flow, signal.SIGKILL)
+    installation.wait(run, "Crashed", seconds=60)
+    installation.retry(run)
+    assert installation.wait(run)["state_name"] == "Completed", installation.logs(run)[-5:]
+    tasks = installation.tasks(run)
+    assert {state for name, state in tasks.items() if name.startswith(("embed", "assemble", "cluster"))} == {"Cached"}
+    assert set(tasks.values()) <= {"Completed", "Cached"}
+    assert installation.latest().dataset.version == before + 1
+    in_flight = installation.setting.config.generator.concurrency
+    assert 0 <= (installation.setting.requests() - asked) - (installation.answers() - bought) <= in_flight
+
+
+def test_runs_on_a_machine_that_lost_power_are_seen_to_have_crashed_and_are_taken_up_elsewhere(
+    installation: Installation, scheduled: str
+) -> None:
+    installation.add_images(500, 60)
+    before, bought = installation.latest().dataset.version, installation.answers()
+    elsewhere = installation.config(store=f"{installation.setting.config.store}-by-hand", requests_per_minute=SLOW)
+    unwatched = installation.presel("run", config=elsewhere)
+    run = installation.refresh(installation.config(requests_per_minute=SLOW))
+    until(lambda: installation.answers(elsewhere.store) > 1 and installation.answers() > bought, 240)
+    [by_hand] = [found["id"] for found in installation.of_store(elsewhere.store) if not found["parent_task_run_id"]]
+    for name in ("one", "two"):
+        installation.kill(name)
+    unwatched.kill()
+    unwatched.wait()
+    assert installation.run(run)["state_name"] == installation.run(by_hand)["state_name"] == "Running"
+    crashed = installation.wait(run, "Crashed", seconds=330)
+    assert "heartbeat" in crashed["state"]["message"]
+    installation.wait(by_hand, "Crashed", seconds=60)
+    installation.start_worker("three")
+    installation.prefect("flow-run", "retry", run)
+    time.sleep(5)
+    assert installation.wait(run)["state_name"] == "Completed", installation.logs(run)[-5:]
+    assert "Running" not in installation.tasks(run).values()
+    record = installation.latest()
+    assert record.dataset.version == before + 1
+    assert versions.verify(record.dataset) == []
+    assert spending(open_store(installation.setting.config.store))["reserved_usd"] == 0
