@@ -1,11 +1,12 @@
 """What the deployments expect on a Prefect server, made or brought up to date; running it twice changes nothing.
 
-    python -m deployments.provision s3://my-bucket/presel
+    python -m deployments.provision s3://my-bucket/presel [--notify slack-webhook/presel]
 
 - the work pools of `POOLS`;
 - the results block, so that every worker finds the references of finished tasks on the store;
 - an automation that marks a flow run as crashed when its heartbeat stops. Prefect itself never does: a run whose machine lost
-  power would say Running for ever, and hold the one slot of its deployment.
+  power would say Running for ever, and hold the one slot of its deployment;
+- if asked, an automation that sends word through a notification block: a run has failed, crashed, or waits for approval.
 
 There is no limit on tasks that want a GPU: stages share the cards of their process (presel.encoders.spread,
 presel.stages.score), a worker of one run at a time (`--limit 1`) has its machine to itself, and a task that holds one of
@@ -17,19 +18,21 @@ from __future__ import annotations
 import argparse
 import contextlib
 from datetime import timedelta
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
+from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from tasks.results import StoreResults
 
 POOLS = ("presel-cpu", "presel-gpu", "presel-api")
 BLOCK = "presel"
 ZOMBIES = "presel: a flow run without a heartbeat has crashed"
+NEWS = "presel: a flow run failed, crashed, or waits for approval"
 FLOWS = ("refresh", "plan", "housekeeping", "finetune")
 # Flows beat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml and of `presel run`), but cannot while the server is
 # away: one that comes back after two minutes must not find every run crashed.
@@ -39,13 +42,20 @@ _ALIVE_OR_ENDED = {
 }
 
 
-def provision(store: str, pool_type: str = "process") -> None:
-    """Create or update everything. `pool_type`: of the pools that are made here."""
+_SUBJECT = "presel: {{ flow_run.name }} is {{ flow_run.state.name }}"
+_BODY = "{{ flow_run.state.message }}\n{{ flow_run|ui_url or '' }}"
+
+
+def provision(store: str, pool_type: str = "process", notify: str | None = None) -> None:
+    """Create or update everything. `pool_type`: of the pools that are made here; `notify`: `type/name` of a saved block."""
     StoreResults(store=store).save(BLOCK, overwrite=True)
     with get_client(sync_client=True) as client:
         for name in POOLS:
             _pool(client, name, pool_type)
-        _zombies(client)
+        _automation(client, _zombies())
+        if notify:
+            kind, _, name = notify.partition("/")
+            _automation(client, _news(client.read_block_document_by_name(name, kind).id))
 
 
 def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
@@ -53,12 +63,12 @@ def _pool(client: SyncPrefectClient, name: str, kind: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=name, type=kind))
 
 
-def _zombies(client: SyncPrefectClient) -> None:
+def _zombies() -> AutomationCore:
     """Not forced: a run that ended in time keeps its state, because the server refuses to crash what is finished.
 
     These flows only: others on the server beat every 180 s, Prefect's default, and would all be crashed.
     """
-    wanted = AutomationCore(
+    return AutomationCore(
         name=ZOMBIES,
         trigger=EventTrigger(
             posture=Posture.Proactive,
@@ -74,7 +84,26 @@ def _zombies(client: SyncPrefectClient) -> None:
             ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: its process or its machine is gone")
         ],
     )
-    known = client.read_automations_by_name(ZOMBIES)
+
+
+def _news(block: UUID) -> AutomationCore:
+    return AutomationCore(
+        name=NEWS,
+        trigger=EventTrigger(
+            posture=Posture.Reactive,
+            expect={f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "Paused")},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            match_related={"prefect.resource.role": "tag", "prefect.resource.id": ["prefect.tag.presel"]},
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[SendNotification(block_document_id=block, subject=_SUBJECT, body=_BODY)],
+    )
+
+
+def _automation(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    known = client.read_automations_by_name(wanted.name)
     if known:
         client.update_automation(known[0].id, wanted)
     else:
@@ -85,9 +114,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", help="s3://bucket/prefix or a folder that every worker can reach")
     parser.add_argument("--type", default="process", help="of the work pools: process, docker or kubernetes")
+    parser.add_argument("--notify", help="a saved notification block, as type/name: slack-webhook/presel")
     arguments = parser.parse_args()
-    provision(arguments.store, arguments.type)
-    print(f"pools {', '.join(POOLS)}; block presel-store-results/{BLOCK} -> {arguments.store}; automation '{ZOMBIES}'")
+    try:
+        provision(arguments.store, arguments.type, arguments.notify)
+    except ObjectNotFound:
+        parser.error(f"there is no block {arguments.notify}: save it first (docs/operations.md, Notifications)")
+    print(f"work pools   {', '.join(POOLS)}")
+    print(f"block        presel-store-results/{BLOCK} -> {arguments.store}")
+    print(f"automations  {ZOMBIES}" + (f"; {NEWS} -> {arguments.notify}" if arguments.notify else ""))
 
 
 if __name__ == "__main__":
