@@ -35,15 +35,14 @@ PREFECT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    reason = None
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
     if not os.environ.get("PRESEL_SYSTEM"):
-        reason = "starts PostgreSQL, a server and workers: `make test-system` runs it"
-    elif _postgres() is None:
-        reason = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
-    if reason:
-        for item in items:
-            if Path(__file__).parent in item.path.parents:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        for item in here:
+            item.add_marker(
+                pytest.mark.skip(reason="starts PostgreSQL, a server and workers: `make test-system` runs it")
+            )
+    elif here and _postgres() is None:
+        raise pytest.UsageError("PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
 
 def _postgres() -> Path | None:
