@@ -1,15 +1,76 @@
-"""What a catalog says beside its rows: which of them the source does not hold any more."""
+"""What a catalog says beside its rows: which of them the source does not hold any more, and what is new since the last look."""
 
 from __future__ import annotations
+
+import json
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from presel import table_store
+from presel.errors import NotFound
+from presel.storage import open_store
 from presel.tables import TableRef
 
 REMOVED = "removed.parquet"
+_CHANGES = "changes.json"
 
 
-def removed_ids(catalog: TableRef) -> pa.Array:
-    """Image ids that the catalog's parts hold and the source does not. Parts are never rewritten, so they keep them."""
-    return table_store.decode(table_store.file(catalog, REMOVED))["image_id"].combine_chunks()
+class Changes(NamedTuple):
+    """Images of a listing against those of the listing before, by what can be known without reading any."""
+
+    new: int
+    kept: int
+    changed: int
+    """Known before with another etag or task."""
+    removed: int
+
+
+def removed_ids(catalog: TableRef, just_now: bool = False) -> pa.Array:
+    """Image ids that the catalog's parts hold and the source does not. Parts are never rewritten, so they keep them.
+
+    `just_now`: only those which the catalog before still held.
+    """
+    table = table_store.decode(table_store.file(catalog, REMOVED))
+    if just_now:
+        table = table.filter(table["just_now"])
+    return table["image_id"].combine_chunks()
+
+
+def note_changes(catalog: TableRef, changes: Changes) -> None:
+    """What the latest listing that came to this catalog found. The one file there that is written again: a pool that has
+    not changed since comes to the same catalog, and then nothing in it is new."""
+    open_store(catalog.store).write(f"{catalog.folder}/{_CHANGES}", json.dumps(changes._asdict()).encode())
+
+
+def changes(catalog: TableRef) -> Changes:
+    try:
+        return Changes(**json.loads(table_store.file(catalog, _CHANGES)))
+    except NotFound:
+        facts = table_store.facts(catalog)
+        return Changes(**{name: facts[name] for name in Changes._fields})
+
+
+def since_before(catalog: TableRef, samples: TableRef) -> dict[str, int]:
+    """Images against the listing before, now that they have been read: `new`, `kept`, `changed`, `reuploaded` (touched, but the
+    same bytes), `removed`; and `absent`, keys that a mapping names and the source does not hold."""
+    found = changes(catalog)
+    same = min(found.changed, int(table_store.facts(samples).get("reuploaded", 0)))
+    return {
+        "new": found.new,
+        "kept": found.kept,
+        "changed": found.changed - same,
+        "reuploaded": same,
+        "removed": found.removed,
+        "absent": int(table_store.facts(catalog).get("absent", 0)),
+    }
+
+
+def in_words(since: dict[str, int]) -> str:
+    """`since_before` as a sentence."""
+    words = (
+        f"Since the listing before: {since['new']:,} new, {since['kept']:,} kept, {since['changed']:,} changed, "
+        f"{since['reuploaded']:,} re-uploaded unchanged, {since['removed']:,} removed."
+    )
+    absent = since["absent"]
+    return f"{words} {absent:,} that the mapping names are not there." if absent else words

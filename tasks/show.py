@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from presel import control_room, run_record
+from presel.catalog import in_words, since_before
 from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
 from presel.run_record import RunRecord
@@ -16,9 +17,11 @@ SHOW = Policy(tag="show", retries=2, delays=(2, 10), timeout=timedelta(minutes=3
 
 
 def _show_plan(record: RunRecord) -> None:
-    """The plan as a table and the weights as a picture, before the selection is paid for."""
+    """What changed in the pool, the plan as a table and the weights as a picture, before the selection is paid for."""
     run_record.save(record)
     name, run = record.config.dataset.name, Summary(record)
+    since = since_before(record.catalog, record.samples)
+    show_table(f"{name}-pool", [{"images": what, "count": count} for what, count in since.items()], in_words(since))
     show_table(f"{name}-plan", control_room.plan_rows(run), control_room.plan_words(run))
     show_markdown(f"{name}-weights", control_room.weights_markdown(run), "What a question is worth in each task")
     show_table(f"{name}-budgets", control_room.budget_rows(run), "What other budgets would cost and cover")

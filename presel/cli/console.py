@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from presel.errors import PreselError
@@ -48,8 +49,8 @@ def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], tota
         grid.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=True)
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in columns))
-    # As wide as it must be: in a pipe or a narrow window rich would rather drop the names than pass 80 columns.
-    screen.print(grid, width=max(screen.width, _WIDEST), crop=False)
+    # As wide as it must be: in a pipe or a narrow window rich would rather cut the names off than pass 80 columns.
+    Console(highlight=False, width=max(screen.width, _WIDEST)).print(grid, crop=False)
 
 
 def dollars(amount: float) -> str:
@@ -74,6 +75,11 @@ def _sum(rows: Sequence[Mapping[str, object]], name: str) -> str:
     return ""
 
 
+def visible(text: str) -> str:
+    """A name from the pool as a terminal may show it: keys may hold line breaks, escape sequences and reversed writing."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"
@@ -81,7 +87,7 @@ def _cell(value: object) -> str:
         return "(none)"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return str(value)
+    return escape(visible(str(value)))  # a task may be called `[bold]`
 
 
 def _plain(value: object) -> Any:

@@ -9,7 +9,8 @@ import typer
 
 from presel import explain as explaining
 from presel import explain_task, run_record, summary, table_store
-from presel.cli.console import dollars, screen, show, table
+from presel.catalog import in_words, since_before
+from presel.cli.console import dollars, screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config_file import load
@@ -23,8 +24,10 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
     record = _latest(config, overrides)
     run = Summary(record)
     rows, rejects, paid = run.task_rows(), run.reject_counts(), run.money.paid
+    pool = since_before(record.catalog, record.samples)
     result: dict[str, Any] = {
-        "images": record.catalog.rows,
+        "images": sum(row["images"] for row in rows),
+        "pool": pool,
         "samples": record.samples.rows,
         "instructed": sum(row["reference"] + row["picked"] for row in rows),
         "budget": sum(row["reference"] + row["kept"] + row["quota"] for row in rows),
@@ -36,6 +39,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
 
     def words() -> None:
         screen.print(f"{result['images']} images listed, {result['samples']} usable samples")
+        screen.print(in_words(pool), soft_wrap=True)
         screen.print(f"{result['instructed']} of {result['budget']} instructed for {dollars(paid)}")
         table(rows, COLUMNS, total=True)
         for reason, count in rejects.items():
@@ -67,8 +71,8 @@ def explain(
     found = explaining.explain(_latest(config, overrides), image)
 
     def words() -> None:
-        screen.print(f"{found.key} (task {found.task})", markup=False)
-        screen.print(found.verdict, markup=False)
+        screen.print(visible(f"{found.key} (task {found.task})"), markup=False)
+        screen.print(visible(found.verdict), markup=False)
         if found.relevance:
             screen.print(f"IRS {found.relevance['irs']:.3f}")
         if found.instruction:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from presel import progress
+from presel.cli.console import visible
 
 
 class Live:
@@ -42,7 +43,8 @@ class Live:
                 self._draw(event, parts)
             elif event.done == event.total and before[0] != event.done:
                 note = f"  {event.note}" if event.note else ""
-                self._console.print(f"  {event.stage} {event.label}: {event.done} {event.unit}{note}", markup=False)
+                label = visible(event.label)
+                self._console.print(f"  {event.stage} {label}: {event.done} {event.unit}{note}", markup=False)
 
     def _draw(self, event: progress.Progress, parts: dict[str, tuple[int, int]]) -> None:
         if event.stage not in self._bars:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from presel import control_room, curve, summary
+from presel.catalog import in_words, since_before
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import Finished, run_flow
@@ -51,11 +52,12 @@ def plan(
             fix="allow it with `presel plan --reference DOLLARS`",
         ) from error
     of_run = Summary(record)
-    rows, money = of_run.task_rows(), of_run.money
+    rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
 
     def words() -> None:
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
         table(rows, {**columns, "shortfall": "shortfall", "price_usd": "price $"}, total=True)
+        screen.print(in_words(pool), soft_wrap=True)
         low, high = (sum(row[name] or 0.0 for row in rows) for name in ("price_low_usd", "price_high_usd"))
         rest = sum(row["price_usd"] or 0.0 for row in rows)
         screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
@@ -63,7 +65,7 @@ def plan(
         screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
         table(control_room.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
 
-    show({"plan": rows, "money": money._asdict(), "budgets": curve.read(record.plan)}, as_json, words)
+    show({"plan": rows, "pool": pool, "money": money._asdict(), "budgets": curve.read(record.plan)}, as_json, words)
 
 
 def run(
@@ -81,6 +83,7 @@ def run_result(finished: Finished) -> dict[str, object]:
     record, of_run = finished.record, Summary(finished.record)
     return {
         "tasks": of_run.task_rows(),
+        "pool": since_before(record.catalog, record.samples),
         "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
@@ -94,6 +97,7 @@ def show_run(finished: Finished) -> None:
     money = of_run.money
     table(of_run.task_rows(), COLUMNS, total=True)
     screen.print()
+    screen.print(in_words(since_before(record.catalog, record.samples)), soft_wrap=True)
     screen.print(
         f"Instructing every usable image would have cost about {dollars(money.everything)}; this dataset cost "
         f"{dollars(money.paid)}, of which this run paid {dollars(finished.spent_usd)}.",

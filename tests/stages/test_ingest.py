@@ -10,25 +10,16 @@ import pyarrow as pa
 import pytest
 
 from presel import listing, progress, table_store
-from presel.catalog import removed_ids
+from presel.catalog import changes, removed_ids
 from presel.config import SourceConfig
 from presel.errors import SupplyError
 from presel.sources import Source
 from presel.storage import Entry, open_store
 from presel.tables import TableRef
 from tests.stages.pools import catalogue, keys, picture, put
-from tests.storage_servers import address, s3_server
+from tests.storage_servers import address
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -66,8 +57,10 @@ def test_an_unchanged_pool_finds_its_catalog_and_reads_no_image(tmp_path: Path) 
     heard: list[progress.Progress] = []
     with progress.listening(heard.append):
         assert catalogue(uri, store) == first
-    assert before == {entry.path: entry.etag for entry in open_store(store).list()}
+    after = {entry.path: entry.etag for entry in open_store(store).list()}
+    assert {path.rpartition("/")[2] for path in after if after[path] != before.get(path)} == {"changes.json"}
     assert "nothing changed" in heard[-1].note
+    assert changes(first) == (0, 5, 0, 0)
 
 
 def test_only_new_images_get_new_parts(uri: str, store: str) -> None:
@@ -105,8 +98,25 @@ def test_an_image_that_comes_back_is_in_no_new_part(store: str, tmp_path: Path) 
     assert present(third) == keys("a", 0, 1, 2, 3, 500)
     assert third.parts == second.parts
     assert third.parts[:1] == first.parts
+    assert changes(third) == (1, 4, 0, 0)
     open_store(uri).delete("a/500.jpg")
     assert catalogue(uri, store) == first
+    assert changes(first) == (0, 4, 0, 1)
+    assert len(removed_ids(third)) == len(removed_ids(third, just_now=True)) == 0
+
+
+def test_what_was_removed_once_is_not_removed_again(uri: str, store: str) -> None:
+    put(uri, *keys("a", *range(4)))
+    catalogue(uri, store)
+    open_store(uri).delete("a/000.jpg")
+    second = catalogue(uri, store)
+    assert changes(second) == (0, 3, 0, 1)
+    put(uri, "a/500.jpg")
+    third = catalogue(uri, store)
+    assert changes(third) == (1, 3, 0, 0)
+    assert len(removed_ids(third)) == 1
+    assert len(removed_ids(third, just_now=True)) == 0
+    assert present(third) == keys("a", 1, 2, 3, 500)
 
 
 def test_a_reupload_of_the_same_bytes_to_s3_changes_nothing(store: str, tmp_path: Path) -> None:
@@ -123,18 +133,20 @@ def test_the_same_pool_on_two_fresh_stores_gives_the_same_parts(uri: str, tmp_pa
     assert (one.key, one.digest, one.parts) == (other.key, other.digest, other.parts)
 
 
-@pytest.mark.parametrize("damage", ["pointer gone", "pointer is nonsense", "a part is gone", "a part is damaged"])
+@pytest.mark.parametrize("damage", ["pointers gone", "pointers are nonsense", "a part is gone", "a part is damaged"])
 def test_without_a_usable_catalog_before_a_full_one_is_made(tmp_path: Path, damage: str) -> None:
     uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
     put(uri, *keys("a", *range(12)))
     first = catalogue(uri, store)
-    pointer = next((tmp_path / "store" / "catalogs").rglob("latest.json"))
+    pointers = list((tmp_path / "store" / "catalogs").rglob("*.json"))
     part = tmp_path / "store" / first.parts[0].path
     match damage:
-        case "pointer gone":
-            pointer.unlink()
-        case "pointer is nonsense":
-            pointer.write_text("{")
+        case "pointers gone":
+            for pointer in pointers:
+                pointer.unlink()
+        case "pointers are nonsense":
+            for pointer in pointers:
+                pointer.write_text("{")
         case "a part is gone":
             part.unlink()
         case _:
