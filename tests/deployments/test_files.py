@@ -102,6 +102,16 @@ def test_the_kubernetes_worker_belongs_to_a_pool_that_exists() -> None:
     assert container["args"][container["args"].index("--pool") + 1] in POOLS
 
 
+def test_every_program_that_systemd_starts_is_one_that_the_documentation_starts() -> None:
+    documented = (ROOT / "docs/operations.md").read_text()
+    units = sorted((FOLDER / "systemd").glob("*.service"))
+    assert [unit.name for unit in units] == ["prefect-server.service", "presel-worker@.service"]
+    for unit in units:
+        [command] = re.findall(r"^ExecStart=/srv/presel/(.*)$", unit.read_text(), re.MULTILINE)
+        assert command.replace("presel-%i", "presel-gpu") in documented
+        assert "Restart=always" in unit.read_text()
+
+
 SECRET_NAMES = re.compile(r"(?i)(password|secret_access_key|api_key|token)[ \t]*[:=][ \t]*['\"]?[\w/+-]{8,}")
 
 
