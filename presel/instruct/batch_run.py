@@ -25,6 +25,7 @@ from typing import Any
 from presel.errors import EndpointError, EndpointRefused, EndpointUnavailable, NotFound
 from presel.instruct.batch_client import ENDED, Batch, BatchClient
 from presel.instruct.batch_log import BatchLog
+from presel.instruct.drift import Drift
 from presel.instruct.failures import Reading
 from presel.instruct.jobs import Desk, Unanswerable
 from presel.instruct.keeping import keep
@@ -65,6 +66,7 @@ class Runner:
     purse: Purse
     ledger: Ledger
     estimator: Estimator
+    drift: Drift
     reading: Reading
     desk: Desk
     io: Callable[..., Awaitable[Any]]

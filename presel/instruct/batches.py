@@ -156,6 +156,7 @@ class Batches:
         """Find money for a file, and begin its batch; what the cap has no room for now waits for what others give back."""
         waiting = dict(spool.tickets)
         while waiting and self._desk.stopped is None:
+            await self._io(self._run.drift.share, self._run.estimator)
             some = [(key, self._price(ticket.request)) for key, ticket in waiting.items()]
             grant = await self._io(self._run.purse.lease, some, True)
             if grant.exhausted:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from presel.instruct.languages import certainly_not
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import Problem, Turn, read, text_of
+from presel.instruct.parsing import QUOTED, Problem, Turn, read, text_of
 from presel.instruct.request import Request
 
 
@@ -37,7 +37,9 @@ def follow(
         if found.remedy not in remedies:
             return found
         remedies.remove(found.remedy)
-        request = request.longer() if found.remedy == "longer" else request.again(text_of(answer), found.detail)
+        request = (
+            request.longer() if found.remedy == "longer" else request.again(text_of(answer)[:QUOTED], found.detail)
+        )
     return request
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from presel.config import GeneratorConfig
 from presel.errors import EndpointUnavailable
 from presel.instruct.batch_log import BatchLog
+from presel.instruct.drift import Drift
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
@@ -154,7 +155,8 @@ class Engine:
     async def _open(self) -> None:
         self._desk = Desk(self._settle)
         shared = (self._ledger, self._estimator, self.generator, self.io)
-        self._leasing = Leasing(self._desk, self.purse, *shared)
+        self._drift = Drift(self._store, self.generator)
+        self._leasing = Leasing(self._desk, self.purse, self._drift, *shared)
         self._sending = Sending(self._desk, self.purse, self._owner, *shared, self._spawn)
         await self.io(self._owner.beat)
         await self.io(self.purse.clear)
@@ -175,6 +177,7 @@ class Engine:
             purse=self.purse,
             ledger=self._ledger,
             estimator=self._estimator,
+            drift=self._drift,
             reading=client.reading,
             desk=self._desk,
             io=self.io,

@@ -18,6 +18,7 @@ import openai
 
 from presel.errors import EndpointRefused
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.words import parsed, printable
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 FATAL: dict[int, str] = {
@@ -77,6 +78,7 @@ class Reading:
             if isinstance(error, foreign):
                 cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
                 billed = billed and not isinstance(cause, NEVER_SENT)
+                reason = "broken_body" if isinstance(cause or error, httpx2.DecodingError) else reason
                 return Failed(reason, self.scrubbed(f"{type(error).__name__}: {cause or error}")[:300], billed)
         raise error
 
@@ -102,10 +104,7 @@ NEVER_SENT: tuple[type[Exception], ...] = (httpx2.ConnectError, httpx2.ConnectTi
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return None
+    body = parsed(text)
     return body if isinstance(body, dict) else None
 
 
@@ -119,6 +118,6 @@ def _error(text: str) -> dict[str, str]:
     body = _json(text) or {}
     error = body.get("error", body)
     if not isinstance(error, Mapping):
-        return {"code": "", "message": str(error)[:300]}
+        return {"code": "", "message": printable(str(error))[:300]}
     code = error.get("code") or error.get("type") or ""
-    return {"code": str(code), "message": str(error.get("message") or body.get("detail") or "")[:300]}
+    return {"code": str(code), "message": printable(str(error.get("message") or body.get("detail") or ""))[:300]}

@@ -37,8 +37,8 @@ class Job:
     lease: Lease | None = None
     tries: int = 0
     throttled: int = 0
-    put_aside_at: int | None = None
-    """How many answers the engine had when this one was put aside to be tried again last."""
+    failing_since: int | None = None
+    """How many answers the engine had when this one first failed."""
 
     @property
     def key(self) -> str:
@@ -122,6 +122,18 @@ class Desk:
         if not account.unfinished:
             del self._accounts[lease.number]
             self._settle(account)
+
+    def reprice(self) -> None:
+        """Reservations were too small: what is not sent yet needs larger ones."""
+        for job in self.ready[::-1]:
+            self.release(job)
+            self.needs_money(job)
+        self.ready.clear()
+
+    @property
+    def waits_for_bills(self) -> bool:
+        """Whether money is out of which it is not known yet what it was spent on."""
+        return bool(self._accounts)
 
     def finish(self, job: Job, answer: Answer, *, bought: bool) -> None:
         self.release(job)

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import json_repair
-
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import Problem, Turn, text_of
+from presel.instruct.parsing import QUOTED, Problem, Turn, text_of
 from presel.instruct.request import Request
+from presel.instruct.words import mended, printable
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -43,7 +42,7 @@ def judge(
             return None if fit else Problem("judged_unfit", reason)
         if answer.status != 200 or number > 0:
             return Problem("judged_unfit", "the judge gave no usable word")
-        request = request.again(text_of(answer), "it does not say `fit`: true or false")
+        request = request.again(text_of(answer)[:QUOTED], "it does not say `fit`: true or false")
     return request
 
 
@@ -60,7 +59,7 @@ def _question(opening: Request, turns: Sequence[Turn], criteria: str) -> Request
 def _verdict(answer: Answer) -> tuple[bool | None, str]:
     if answer.status != 200:
         return None, ""
-    found = json_repair.loads(text_of(answer))
+    found = mended(text_of(answer))
     if not isinstance(found, Mapping) or not isinstance(found.get("fit"), bool):
         return None, ""
-    return bool(found["fit"]), str(found.get("reason") or "no reason given")[:300]
+    return bool(found["fit"]), printable(str(found.get("reason") or "no reason given"))[:300]

@@ -7,6 +7,7 @@ further: what a crashed worker had leased counts as spent until its owner is kno
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,7 @@ from typing import Any
 
 from presel.config import GeneratorConfig
 from presel.errors import BudgetExceeded
+from presel.instruct.drift import Drift
 from presel.instruct.jobs import Desk, Job
 from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Ledger
@@ -23,6 +25,8 @@ from presel.instruct.prices import Estimator
 log = logging.getLogger(__name__)
 
 CHUNK = 128
+_UNPROVEN = 0.02
+"""Of the money that is left: what may be out before the first bill has come."""
 _LOOK_AGAIN = 0.3
 """Seconds until the next look when all that is left is held by others, or their open leases hold the money."""
 
@@ -34,12 +38,14 @@ class Leasing:
         self,
         desk: Desk,
         purse: Purse,
+        drift: Drift,
         ledger: Ledger,
         estimator: Estimator,
         generator: GeneratorConfig,
         io: Callable[..., Awaitable[Any]],
     ) -> None:
-        self._desk, self._purse, self._ledger, self._estimator, self._io = desk, purse, ledger, estimator, io
+        self._desk, self._purse, self._drift = desk, purse, drift
+        self._ledger, self._estimator, self._io = ledger, estimator, io
         self._ahead = max(16, generator.concurrency)
         self._max_cost = generator.max_cost
         self._warned = 0.0
@@ -47,18 +53,20 @@ class Leasing:
     async def serve(self) -> None:
         """For ever: lease for what is queued as soon as little is ready."""
         while True:
-            if not self._desk.queue or len(self._desk.ready) >= self._ahead:
+            probing = not self._estimator.calibrated and self._desk.waits_for_bills
+            if not self._desk.queue or len(self._desk.ready) >= self._ahead or probing:
                 await self._desk.change()
             elif not await self._lease(self._desk.queue[:CHUNK]):
                 await asyncio.sleep(_LOOK_AGAIN)
 
     async def _lease(self, jobs: list[Job]) -> bool:
         """Whether any job got money or an answer."""
+        await self._io(self._drift.share, self._estimator)
         for job in jobs:
             job.estimate = self._estimator.tokens(job.request)
         price = self._estimator.price
         wanted = [(job.key, price.of(job.estimate.input_tokens, job.estimate.output_tokens)) for job in jobs]
-        grant = await self._io(self._purse.lease, wanted)
+        grant = await self._io(self._purse.lease, wanted if self._estimator.calibrated else self._probe(wanted))
         self._warn()
         if grant.exhausted:
             self._desk.stop(self.cap_reached(len(self._desk.queue)))
@@ -68,6 +76,12 @@ class Leasing:
             await self._hand_out(jobs, grant.lease, grant.check)
         came = [await self._look_again(job) for job in jobs if job.key in grant.held]
         return grant.lease is not None or any(came)
+
+    def _probe(self, wanted: list[tuple[str, float]]) -> list[tuple[str, float]]:
+        """Before the first bill nobody knows whether the bounds hold: only so many that it would not matter if they do not."""
+        sums = itertools.accumulate(amount for _, amount in wanted)
+        most = _UNPROVEN * self._purse.room()
+        return wanted[: max(1, sum(total <= most for total in sums))]
 
     async def _hand_out(self, jobs: list[Job], lease: Lease, check: frozenset[str]) -> None:
         for job in [job for job in jobs if job.key in lease.amounts]:

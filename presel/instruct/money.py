@@ -107,6 +107,11 @@ class Purse:
         with self._lock:
             return self._log.spent
 
+    def room(self) -> float:
+        """US dollars that could still be set aside, as last seen."""
+        with self._lock:
+            return self.cap - self._log.spent - self._log.reserved
+
     # --- leasing ---------------------------------------------------------------------------------------------------
 
     def _try_lease(self, wanted: Sequence[tuple[str, float]], batch: bool) -> Grant:

@@ -8,15 +8,13 @@ not asked again at all.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import json_repair
-
 from presel.instruct.ledger import Answer
+from presel.instruct.words import encodable, mended, parsed, printable
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ def read(answer: Answer, turns: int) -> Turns | Problem:
     if answer.status != 200:
         return Problem("declined", _error_text(answer.body))
     choice = answer.body["choices"][0]
-    message = choice.get("message") or {}
+    message = _message(answer)
     finish = choice.get("finish_reason")
     if finish == "content_filter":
         return Problem("content_filter", "the provider's filter stopped the answer")
     if message.get("refusal"):
-        return Problem("refused", str(message["refusal"])[:300])
+        return Problem("refused", printable(str(message["refusal"]))[:300])
     text = text_of(answer)
-    if finish == "length" and not _is_json(text):  # repair would take half a sentence for a whole one
+    if finish == "length" and parsed(text) is None:  # repair would take half a sentence for a whole one
         return Problem("length", f"cut at {answer.output_tokens} tokens", "longer")
     found = _turns(text)
     return found if isinstance(found, Problem) else _checked(found, turns)
@@ -65,36 +63,30 @@ def _checked(found: Turns, turns: int) -> Turns | Problem:
 
 def text_of(answer: Answer) -> str:
     """The words of the first choice; servers differ in whether they come as one string or in parts."""
-    content = (answer.body["choices"][0].get("message") or {}).get("content")
+    content = _message(answer).get("content")
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-    return content if isinstance(content, str) else ""
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return encodable(content) if isinstance(content, str) else ""
+
+
+def _message(answer: Answer) -> Mapping[str, Any]:
+    """The first choice's message; nothing, if a server put something else in its place."""
+    message = answer.body["choices"][0].get("message")
+    return message if isinstance(message, Mapping) else {}
 
 
 def _turns(text: str) -> Turns | Problem:
     if not text.strip():
         return Problem("empty", "the answer is empty", "again")
     if refusal := _REFUSAL.match(text):
-        return Problem("refused", refusal.string[:300])
-    items = _items(_loaded(text))
+        return Problem("refused", printable(refusal.string)[:300])
+    items = _items(mended(text))
     if not items:
         return Problem("invalid_json", "no JSON with `turns` was found in it", "again")
     turns = [_turn(item) for item in items]
     if None in turns:
         return Problem("schema", "a turn lacks `question` or `response`", "again")
     return tuple(turn for turn in turns if turn is not None)
-
-
-def _loaded(text: str) -> Any:
-    return json.loads(text) if _is_json(text) else json_repair.loads(text)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _items(document: Any) -> list[Any]:
@@ -117,12 +109,14 @@ def _turn(item: Any) -> Turn | None:
     question, response = fields.get("question"), fields.get("response")
     if not isinstance(question, str) or isinstance(response, Mapping | list) or response is None:
         return None
-    return Turn(question.strip(), str(response).strip())
+    return Turn(printable(question).strip(), printable(str(response)).strip())
 
 
 # --- what turns must satisfy, each check on its own ---------------------------------------------------------------------
 
 MAX_CHARACTERS = 20_000
+QUOTED = 20_000
+"""Characters of an unusable answer that go back with the follow-up: a server may have ignored the limit on its length."""
 _REFUSAL = re.compile(
     r"\s*(?:i['’]?m sorry,? (?:but )?(?:i|this)|i (?:can['’]?t|cannot|am unable to|am not able to|won['’]?t) "
     r"(?:help|assist|comply|identify|provide|describe|answer)|as an ai\b|sorry, (?:but )?i can)",
@@ -173,4 +167,4 @@ CHECKS: tuple[Callable[[Turns], Problem | None], ...] = (
 def _error_text(body: Mapping[str, Any]) -> str:
     error = body.get("error")
     message = error.get("message") if isinstance(error, Mapping) else error
-    return str(message or "the provider gave no reason")[:300]
+    return printable(str(message or "the provider gave no reason"))[:300]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _BYTES_PER_TOKEN = 3.0  # English has about 4.4, Chinese about 3 in UTF-8: fewer bytes per token is the safe side
 _MESSAGE_TOKENS = 64  # roles, separators and what a server adds for structured output
 _PATCH, _PATCH_FACTOR = 28, 2.46
+_MOST_TOKENS = 10_000_000
+"""No model reads or writes more for one answer: a larger figure is a mistake, and must not eat the whole cap."""
+_LARGEST_FACTOR = 50.0
 
 
 class Price(NamedTuple):
@@ -81,14 +84,27 @@ def price_of(generator: GeneratorConfig) -> Price:
 
 
 def usage_of(body: dict[str, Any], request: Request, estimate: Usage) -> Usage:
-    """The tokens an answer was billed for, from its `usage`; without one, the reserved input and the words that came."""
+    """The tokens an answer was billed for, from its `usage`; what that does not say believably counts as reserved.
+
+    Tokens of thinking are billed as output. Most servers count them in `completion_tokens`; some only in `total_tokens` or
+    beside it, and so the largest figure counts. No picture costs no token: an input of zero is no measurement.
+    """
     usage = body.get("usage")
-    if isinstance(usage, dict):
-        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        if isinstance(read, int) and isinstance(written, int) and min(read, written) >= 0 and read + written > 0:
-            return Usage(read, written, True)
-    guessed = math.ceil(len(str(body.get("choices", "")).encode()) / _BYTES_PER_TOKEN)
-    return Usage(estimate.input_tokens, min(guessed, request.output_limit), False)
+    said = usage if isinstance(usage, Mapping) else {}
+    read, written = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    if not read or written is None:
+        return Usage(estimate.input_tokens, max(estimate.output_tokens, request.output_limit), False)
+    details = said.get("completion_tokens_details")
+    thought = (_count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None) or 0
+    beside = written + thought if thought > written else 0
+    return Usage(read, max(written, (_count(said.get("total_tokens")) or 0) - read, beside), True)
+
+
+def _count(value: object) -> int | None:
+    """A number of tokens that can be meant, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_TOKENS:
+        return None
+    return int(value)
 
 
 def picture_tokens(model: str, side: int) -> int:
@@ -105,29 +121,45 @@ class Estimator:
 
     price: Price
     factor: float = 1.0
+    output_factor: float = 1.0
+    calibrated: bool = False
+    """Whether any bill was seen: until then the bounds are only what providers publish."""
 
     def tokens(self, request: Request) -> Usage:
         """At most so many tokens, as far as is known."""
         words = request.size / _BYTES_PER_TOKEN + _MESSAGE_TOKENS
         picture = picture_tokens(request.model, int(request.picture["side"]))
-        return Usage(math.ceil((words + picture) * self.factor), request.output_limit, False)
+        return Usage(
+            math.ceil((words + picture) * self.factor), math.ceil(request.output_limit * self.output_factor), False
+        )
 
     def cost(self, request: Request) -> float:
         """US dollars to reserve for one try of a request."""
         tokens = self.tokens(request)
         return self.price.of(tokens.input_tokens, tokens.output_tokens)
 
-    def learn(self, request: Request, usage: Usage) -> None:
-        """The drift alarm: a bill above its reservation raises every later reservation."""
-        expected = self.tokens(request).input_tokens
-        if usage.measured and usage.input_tokens > expected:
-            self.factor *= 1.1 * usage.input_tokens / expected
-            log.warning(
-                "%s billed %d input tokens where at most %d were expected: reservations are raised",
-                request.model,
-                usage.input_tokens,
-                expected,
-            )
+    def learn(self, request: Request, usage: Usage) -> bool:
+        """The drift alarm: a bill above its reservation raises every later one; returns whether this one did."""
+        self.calibrated = True
+        expected = self.tokens(request)
+        if not usage.measured:
+            return False
+        more = [
+            ("input", usage.input_tokens, expected.input_tokens),
+            ("output", usage.output_tokens, expected.output_tokens),
+        ]
+        for kind, billed, reserved in more:
+            if billed > reserved:
+                said = "%s billed %d %s tokens where at most %d were expected: reservations are raised"
+                log.warning(said, request.model, billed, kind, reserved)
+        before = self.factor, self.output_factor
+        self.factor = _raised(self.factor, usage.input_tokens / expected.input_tokens)
+        self.output_factor = _raised(self.output_factor, usage.output_tokens / expected.output_tokens)
+        return before != (self.factor, self.output_factor)
+
+
+def _raised(factor: float, ratio: float) -> float:
+    return min(1.1 * ratio * factor, max(_LARGEST_FACTOR, factor)) if ratio > 1 else factor
 
 
 def quote(costs: Sequence[float], n: int, *, resamples: int = 2000, seed: int = 0) -> Quote:

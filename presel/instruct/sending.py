@@ -10,7 +10,8 @@
 | 401, 402, 403, 404, no credit, ten 4xx and never an answer | no: the run stops | nothing |
 
 A request that failed `attempts` times is put aside, tried as often again after the others, and then given up: as a
-reject if others were answered meanwhile. If nobody was, the endpoint is down: EndpointUnavailable.
+reject. If nobody was answered since it first failed, that may be the endpoint's fault: the reject is `unavailable`, which the
+next run asks about again, and the third such request in a row says that the endpoint is down: EndpointUnavailable.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = 900.0
 """Seconds without any answer, while asking, after which the endpoint counts as down."""
+_DOWN = 3
+"""So many requests given up, and no answer to anybody meanwhile, are about the endpoint, not about three pictures."""
 _BAD_REQUESTS = 10
 """So many 4xx without a single answer are about the configuration, not about ten pictures."""
 
@@ -49,6 +52,8 @@ class Done:
     answers: int = 0
     spent_usd: float = 0.0
     refused: int = 0
+    given_up: int = 0
+    """Requests in a row, none of them and nobody else being answered."""
     last_answer: float = 0.0
 
 
@@ -132,8 +137,10 @@ class Sending:
         finally:
             used = usage.input_tokens + usage.output_tokens
             self._pace.succeeded(time.monotonic(), outcome.headers, job.tokens, used)
-        self._estimator.learn(job.request, usage)
+        if self._estimator.learn(job.request, usage):
+            self._desk.reprice()
         self.done.answers += 1
+        self.done.given_up = 0
         self.done.spent_usd += cost
         self.done.last_answer = time.monotonic()
         self._desk.release(job, spent=cost)
@@ -155,6 +162,8 @@ class Sending:
 
     async def _failed(self, job: Job, outcome: Failed) -> None:
         job.tries += 1
+        if job.failing_since is None:
+            job.failing_since = self.done.answers
         log.info("try %d of %s failed: %s: %s", job.tries, job.key, outcome.reason, outcome.message)
         if outcome.billed and job.lease:  # the reservation may be used up: the next try needs one of its own
             await self._io(self._purse.lose, job.lease, job.key)
@@ -168,14 +177,16 @@ class Sending:
 
     def _put_aside(self, job: Job, outcome: Failed) -> None:
         """This one fails again and again. Do the others?"""
-        answered_since = self.done.answers > (job.put_aside_at or 0)
-        if answered_since and job.put_aside_at is None:
-            job.put_aside_at = self.done.answers
+        if self.done.answers and job.tries == self._generator.attempts:
             self._desk.later(job, backoff(job.tries), self._desk.needs_money, False)
-        elif answered_since:
+            return
+        if self.done.answers > (job.failing_since or 0):
             self._desk.fail(job, Unanswerable(outcome.reason, f"{job.tries} tries: {outcome.message}"))
-        else:
-            self._desk.fail(job, self._down(f"{outcome.reason}: {outcome.message}"))
+            return
+        self.done.given_up += 1
+        said = f"{outcome.reason}: {outcome.message}"
+        down = self.done.given_up >= _DOWN
+        self._desk.fail(job, self._down(said) if down else Unanswerable("unavailable", f"{job.tries} tries: {said}"))
 
     async def _was_taken_for_dead(self, job: Job) -> bool:
         """This process slept so long that others may have settled its leases: then the job needs a new one."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from presel.config import GeneratorConfig, PriceConfig
 from presel.errors import ConfigError
+from presel.instruct.drift import Drift
 from presel.instruct.prices import Estimator, Price, Usage, picture_tokens, price_of, quote, usage_of
 from presel.instruct.request import opening
+from presel.storage import open_store
 
 NANO = GeneratorConfig(model="gpt-4.1-nano", max_cost=1.0)
 REQUEST = opening("c" * 64, "shapes", NANO)
@@ -30,13 +33,63 @@ def test_an_unknown_model_without_a_price_is_an_error_that_says_what_to_write() 
         price_of(GeneratorConfig(model="home-made", max_cost=1.0))
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": -1, "completion_tokens": 3}, {"prompt_tokens": "12"}])
-def test_without_a_usable_usage_the_reserved_input_and_the_written_words_count(usage: object) -> None:
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        [],
+        {"prompt_tokens": -1, "completion_tokens": 3},
+        {"prompt_tokens": "12"},
+        {"prompt_tokens": 0, "completion_tokens": 3},
+        {"prompt_tokens": True, "completion_tokens": True},
+        {"prompt_tokens": 10**15, "completion_tokens": 3},
+        {"prompt_tokens": 12, "completion_tokens": float("nan")},
+    ],
+    ids=str,
+)
+def test_without_a_believable_usage_an_answer_counts_as_reserved(usage: object) -> None:
     body = {"choices": [{"message": {"content": "x" * 300}}], "usage": usage}
-    found = usage_of(body, REQUEST, Usage(1000, 800, False))
-    assert found.input_tokens == 1000
-    assert 100 <= found.output_tokens <= 200
-    assert not found.measured
+    assert usage_of(body, REQUEST, Usage(1000, 800, False)) == Usage(1000, 800, False)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"completion_tokens": 720, "completion_tokens_details": {"reasoning_tokens": 700}},
+        {"completion_tokens": 20, "total_tokens": 820, "completion_tokens_details": {"reasoning_tokens": 700}},
+        {"completion_tokens": 20, "completion_tokens_details": {"reasoning_tokens": 700}},
+        {"completion_tokens": 20, "total_tokens": 820},
+    ],
+    ids=["within", "beside and in the total", "beside", "only in the total"],
+)
+def test_tokens_of_thinking_are_output_wherever_a_server_counts_them(more: dict[str, object]) -> None:
+    body = {"choices": [], "usage": {"prompt_tokens": 100, **more}}
+    assert usage_of(body, REQUEST, Usage(1000, 800, False)) == Usage(100, 720, True)
+
+
+def test_a_bill_above_its_reservation_raises_the_later_ones_on_either_side() -> None:
+    estimator = Estimator(price_of(NANO))
+    before = estimator.tokens(REQUEST)
+    assert not estimator.learn(REQUEST, Usage(before.input_tokens, before.output_tokens, True))
+    assert estimator.learn(REQUEST, Usage(before.input_tokens, 3 * before.output_tokens, True))
+    raised = estimator.tokens(REQUEST)
+    assert (raised.input_tokens, raised.output_tokens) == (before.input_tokens, pytest.approx(3.3 * 800, abs=1))
+
+
+def test_what_one_worker_learned_of_bills_all_workers_of_the_store_know(tmp_path: Path) -> None:
+    store, one, other = open_store(str(tmp_path)), Estimator(price_of(NANO)), Estimator(price_of(NANO))
+    drift = Drift(store, NANO)
+    drift.share(one)
+    assert not one.calibrated
+    one.learn(REQUEST, Usage(10 * one.tokens(REQUEST).input_tokens, 10, True))
+    drift.share(one)
+    drift.share(other)
+    assert other.calibrated
+    assert other.tokens(REQUEST) == one.tokens(REQUEST)
+    elsewhere = Estimator(price_of(NANO))
+    Drift(store, NANO.model_copy(update={"base_url": "http://elsewhere/v1"})).share(elsewhere)
+    assert (elsewhere.calibrated, elsewhere.factor) == (False, 1.0)
 
 
 def test_the_reservation_covers_the_published_bills_of_a_768_pixel_picture() -> None:
