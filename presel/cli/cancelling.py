@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from presel.cli.prefect_run import quiet
+from presel.cli.prefect_run import first_contact, quiet
 from presel.config import DatasetConfig, RefreshConfig
 from presel.errors import ConfigError
 
@@ -39,7 +39,9 @@ def cancel_runs(settings: RefreshConfig) -> Cancelled:
     unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=kinds)))
     asked, by_hand = [], []
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=unfinished, limit=200):
+        with first_contact():
+            runs = client.read_flow_runs(flow_run_filter=unfinished, limit=200)
+        for run in runs:
             if not _is_of(run, settings):
                 continue
             if run.deployment_id is None:

@@ -10,7 +10,8 @@ import importlib
 import os
 import socket
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from presel import run_record, summary
@@ -81,8 +82,10 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     from tasks.results import results_in
 
     started = time.time()
+    with first_contact():
+        storage = results_in(config.store)
     with Live(complaints) as live, listening(live), tags("presel"):
-        state = flow.with_options(result_storage=results_in(config.store))(config, return_state=True)
+        state = flow.with_options(result_storage=storage)(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
     spent = summary.spent_since(record, started)
@@ -100,6 +103,21 @@ def _flow(name: str) -> Flow[[RefreshConfig], object]:
         raise ConfigError(f"the flow `{name}` is not here", where="flows", fix=fix) from error
     flow: Flow[[RefreshConfig], object] = getattr(module, name)
     return flow
+
+
+@contextmanager
+def first_contact() -> Iterator[None]:
+    """Around the first request to the server: one that is not there is one line. Raises EndpointUnavailable."""
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise EndpointUnavailable(
+            f"the Prefect server does not answer ({type(error).__name__})",
+            where=os.environ.get("PREFECT_API_URL", "PREFECT_API_URL"),
+            fix="start it with `prefect server start`, or unset PREFECT_API_URL to use a private one",
+        ) from error
 
 
 def free_port() -> int:

@@ -1,0 +1,27 @@
+"""A Prefect server that is not there is one line, at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from presel.cli.prefect_run import free_port
+from presel.config_template import render
+
+
+@pytest.mark.parametrize("command", ["run", "cancel"])
+def test_a_server_that_does_not_answer_is_named_in_one_line(command: str, tmp_path: Path) -> None:
+    config = tmp_path / "presel.yaml"
+    config.write_text(render(source__uri=str(tmp_path), store=str(tmp_path / "store")))
+    url = f"http://127.0.0.1:{free_port()}/api"
+    arguments = [sys.executable, "-m", "presel.cli", command, "-c", str(config)]
+    done = subprocess.run(
+        arguments, env={**os.environ, "PREFECT_API_URL": url}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 6
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith(f"EndpointUnavailable {url}: the Prefect server does not answer")
