@@ -22,6 +22,10 @@ from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import COLUMNS, FORMAT, REJECTS, Part, TableRef, combined_digest
 
+_VECTORS_A_GROUP = 16_384
+"""Parquet keeps two levels for every number of a vector while it writes or reads a row group: a task of 199,000 vectors of 256
+took 580 MB to encode and 470 to decode in one group, and takes next to nothing and 200 in several."""
+
 
 def read(ref: TableRef, columns: list[str] | None = None) -> pa.Table:
     """All rows of the parts a reference names, in part order."""
@@ -102,13 +106,19 @@ def find(store: str, stage: str, key: str) -> TableRef | None:
 def encode(table: pa.Table) -> bytes:
     """Parquet bytes, the same for the same rows."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", write_statistics=False, store_schema=True)
+    group = _VECTORS_A_GROUP if "vector" in table.column_names else None
+    pq.write_table(table, sink, compression="zstd", write_statistics=False, store_schema=True, row_group_size=group)
     return sink.getvalue()
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """A table from its Parquet bytes, read by this thread alone: pyarrow's pools can abort a process that ends just after."""
-    return pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(columns, use_threads=False)
+    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    if file.num_row_groups < 2:
+        return file.read(columns, use_threads=False)
+    return pa.concat_tables(
+        [file.read_row_group(number, columns, use_threads=False) for number in range(file.num_row_groups)]
+    )
 
 
 class Output:

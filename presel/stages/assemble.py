@@ -2,7 +2,7 @@
 
 A sample is (task, image content), so the same bytes under two keys of a task are one sample, named by the smaller key; the
 other key is a reject. Embedding parts follow the order of arrival, samples the order of tasks, so rows are sorted out through
-temporary files: memory holds one embedding part or one task, never the pool.
+temporary files: memory holds a few embedding parts or one task, never the pool.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,10 +28,11 @@ from presel.table_store import Output
 from presel.tables import TableRef, samples
 
 TASKS = "tasks.json"
+_SPILLED_AT_ONCE = 1 << 15
 _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 
 
-@stage("assemble", version=2)
+@stage("assemble", version=3)
 def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None:
     """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
 
@@ -47,11 +48,12 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
         spilled, gone = _spill(catalog, embeddings, Path(folder))
         for number, task in enumerate(sorted(spilled), start=1):
             table = _read(spilled[task])
-            reuploaded += len(gone & set(_objects(table)))
+            reuploaded += len(gone.intersection(_objects(table))) if gone else 0
             ids = _write_task(out, task, table)
             usable[task] = len(ids)
             digests.append(task_digest(task, ids))
-            progress.report("assemble", "samples", number, len(spilled), "tasks", f"{usable.total():,} samples")
+            again = f", {reuploaded:,} re-uploaded with the same bytes" if reuploaded else ""
+            progress.report("assemble", "samples", number, len(spilled), "tasks", f"{usable.total():,} samples{again}")
     counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
     out.note(pool=short_digest(*digests), reuploaded=reuploaded)
     out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
@@ -68,14 +70,13 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
 def _spill(
     catalog: TableRef, embeddings: list[TableRef], folder: Path
 ) -> tuple[dict[str, list[Path]], set[tuple[str, str, str]]]:
-    """Rows of every embedding part that are still in the pool, in one file per part and task; and what the others were."""
-    removed = removed_ids(catalog)
+    """Rows of every embedding part that are still in the pool, in a few files per task; and what went just now."""
+    removed, just_now = removed_ids(catalog), removed_ids(catalog, just_now=True)
     files: dict[str, list[Path]] = {}
     gone: set[tuple[str, str, str]] = set()
-    for part in (single for ref in embeddings for single in ref.split()):
-        table = table_store.read(part)
+    for table in _together(single for ref in embeddings for single in ref.split()):
         went = pc.is_in(table["image_id"], value_set=removed)
-        gone.update(_objects(table.filter(went)))
+        gone.update(_objects(table.filter(pc.is_in(table["image_id"], value_set=just_now))))
         present = table.filter(pc.invert(went)).select(_CARRIED)
         for task in pc.unique(present["task"]).to_pylist():
             file = folder / f"{short_digest(task)}-{len(files.setdefault(task, [])):06d}.arrow"
@@ -84,23 +85,36 @@ def _spill(
     return files, gone
 
 
+def _together(parts: Iterable[TableRef]) -> Iterator[pa.Table]:
+    """Rows of parts, some 33,000 at a time: where every part holds every task, one part at a time made 191 files of each."""
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(table_store.read(part))
+        if sum(table.num_rows for table in waiting) >= _SPILLED_AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)
+
+
 def _objects(table: pa.Table) -> Iterator[tuple[str, str, str]]:
     return zip(*(table[name].to_pylist() for name in ("task", "key", "content")), strict=True)
 
 
 def _read(files: list[Path]) -> pa.Table:
-    return pa.concat_tables([feather.read_table(file, memory_map=False) for file in files]).sort_by("key")
+    """A task's rows in the order of arrival."""
+    return pa.concat_tables([feather.read_table(file, memory_map=False) for file in files])
 
 
 def _write_task(out: Output, task: str, table: pa.Table) -> list[str]:
     """One task's samples; returns their ids. Of a content's keys the smallest stays."""
     kept: dict[str, int] = {}
-    keys = table["key"].to_pylist()
-    for row, content in enumerate(table["content"].to_pylist()):
-        first = kept.setdefault(content, row)
+    keys, contents = table["key"].to_pylist(), table["content"].to_pylist()
+    for row in sorted(range(len(keys)), key=keys.__getitem__):
+        first = kept.setdefault(contents[row], row)
         if keys[first] != keys[row]:
-            told = f"the same bytes as {keys[first]}"
-            out.reject(task=task, key=keys[row], id=sample_id(task, content), reason=Reason.DUPLICATE, detail=told)
+            told, ident = f"the same bytes as {keys[first]}", sample_id(task, contents[row])
+            out.reject(task=task, key=keys[row], id=ident, reason=Reason.DUPLICATE, detail=told)
     named = sorted((sample_id(task, content), row) for content, row in kept.items())
     rows = table.take(pa.array([row for _, row in named], pa.int64())).combine_chunks()
     schema = samples(table.schema.field("vector").type.list_size)
