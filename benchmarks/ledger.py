@@ -3,7 +3,7 @@
     python -m benchmarks.ledger /big/folder --answers 150000
     python -m benchmarks.ledger s3 --answers 5000             against moto, over HTTP: what a request more or less costs
 
-Answers and money leases are written as the engine writes them, 128 to a lease; on a folder without waiting for the disk (the step
+Answers and money leases are written as the engine writes them, 128 to a lease; on a folder without waiting for the disk (step
 `durable` times that on 2,000). Then, each in a process of its own: a purse is opened and leases; keys that exist and keys
 that do not are looked up; the ledger is counted, exported, listed and checked. Printed: wall and CPU seconds, peak memory.
 """
