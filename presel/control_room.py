@@ -24,7 +24,6 @@ from presel.report.pieces import picture
 from presel.run_record import RunRecord
 from presel.storage import open_store
 from presel.summary import Summary, report_address
-from presel.tables import rows_of
 
 _REJECT_ROWS = 500
 _APPROVAL_ROWS = 25
@@ -192,7 +191,7 @@ def _report_words(record: RunRecord) -> str:
 def _refused(run: Summary) -> str:
     """A row for each stage and reason, the most frequent first, with examples."""
     by_reason: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows_of(run.rejects):
+    for row in run.rejects:
         by_reason.setdefault((row["stage"], row["reason"]), []).append(row)
     if not by_reason:
         return "## What was refused\n\nNothing.\n"
@@ -212,9 +211,8 @@ def _examples(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def reject_rows(run: Summary) -> list[dict[str, Any]]:
-    """Refused images and answers, at most 500, every reason among them; how many there are of each stands in each row."""
-    rows = rows_of(run.rejects)
-    counts = Counter((row["stage"], row["reason"]) for row in rows)
+    """Refused images and answers, at most 500, every reason among them."""
+    rows = run.rejects
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
     for row in rows:
@@ -227,7 +225,6 @@ def reject_rows(run: Summary) -> list[dict[str, Any]]:
         {
             "stage": row["stage"],
             "reason": row["reason"].replace("_", " "),
-            "of this kind": counts[row["stage"], row["reason"]],
             "task": named(row["task"]),
             "key": row["key"][:80],
             "detail": row["detail"][:100],
@@ -241,8 +238,8 @@ def reject_words(run: Summary) -> str:
     counts = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in run.reject_counts().items())
     if not counts:
         return "Nothing was refused."
-    some = f" The first {_REJECT_ROWS} are shown." if run.rejects.num_rows > _REJECT_ROWS else ""
-    return f"{run.rejects.num_rows:,} refused: {counts}.{some}"
+    some = f" The first {_REJECT_ROWS} are shown." if len(run.rejects) > _REJECT_ROWS else ""
+    return f"{len(run.rejects):,} refused: {counts}.{some}"
 
 
 def made_with_the_report(record: RunRecord, name: str) -> str:

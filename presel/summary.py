@@ -7,10 +7,8 @@ from functools import cached_property
 from math import fsum
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from presel import table_store
-from presel.dataset.records import rejected
+from presel.dataset.records import rejected_rows
 from presel.report.figures import TaskLine, task_lines
 from presel.run_record import RunRecord
 from presel.storage import open_store
@@ -52,14 +50,14 @@ class Summary:
         ]
 
     @cached_property
-    def rejects(self) -> pa.Table:
-        """Every refused image or answer with its reason, in a fixed order."""
-        return rejected(table_store.rejects(ref) for ref in self.record.tables() if ref.rejects)
+    def rejects(self) -> list[dict[str, str]]:
+        """Rows of REJECTS: every refused image or answer with its reason, in a fixed order."""
+        return rejected_rows(table_store.rejects(ref) for ref in self.record.tables() if ref.rejects)
 
     @cached_property
     def lines(self) -> list[TaskLine]:
         """The figures of every task, as the report and the card show them."""
-        return task_lines(self.plan, self.bought, rows_of(self.rejects))
+        return task_lines(self.plan, self.bought, self.rejects)
 
     @cached_property
     def money(self) -> Money:
@@ -80,7 +78,7 @@ class Summary:
 
     def reject_counts(self) -> dict[str, int]:
         """How many were refused for which reason, most frequent first."""
-        counted = Counter(self.rejects["reason"].to_pylist())
+        counted = Counter(row["reason"] for row in self.rejects)
         return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 

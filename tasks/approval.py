@@ -13,6 +13,7 @@ from pydantic import Field
 from presel.control_room import approval_markdown, plan_words
 from presel.run_record import RunRecord
 from presel.summary import Summary
+from tasks.board import board
 
 
 class Approval(RunInput):
@@ -28,6 +29,8 @@ def await_approval(record: RunRecord) -> None:
         return
     run, logger = Summary(record), get_run_logger()
     logger.info("Waiting for approval: %s", plan_words(run))
+    if shown := board():
+        shown.say("Waiting for approval: open the run and resume it")
     form = Approval.with_initial_data(description=approval_markdown(run))
     seconds = int(execution.approval_timeout * 3600)
     answer = pause_flow_run(

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import fsum
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from prefect import Flow, runtime
@@ -23,23 +23,43 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from presel.config import DatasetConfig
 from presel.progress import Listener, Pace, Progress, duration
+from presel.report.figures import dollars
 from tasks.artifacts import LiveArtifact
 
+RUNNING = "Running"
 _SECONDS_BETWEEN_UPDATES = 3.0
+_ANOTHER_ROUND = 1.0
+"""Seconds since the last task of a stage was over: one that is submitted later belongs to the next time it comes up."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
-    """One stage: its tasks, and what those that are or were at work here have told."""
+    """One stage (the second time a stage comes up, another lane): its tasks, and what those that work here have told."""
 
+    stage: str
     submitted: int = 0
     ended: Counter[str] = field(default_factory=Counter)
+    ended_at: float = 0.0
     told: dict[str, Progress] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
 
     @property
+    def name(self) -> str:
+        """The stage, and what its labels have in common: `instruct reference` for `reference chart`, `reference clock`."""
+        labels = [progress.label.split() for progress in self.told.values()]
+        first = {words[0] for words in labels if len(words) > 1}
+        return (
+            f"{self.stage} {first.pop()}" if len(first) == 1 and all(len(words) > 1 for words in labels) else self.stage
+        )
+
+    @property
     def tasks(self) -> int:
         return max(self.submitted, self.ended.total(), len(self.told))
+
+    @property
+    def silent(self) -> int:
+        """Tasks that have not begun."""
+        return max(0, self.tasks - len(self.told) - self.ended["Cached"])
 
     @property
     def done(self) -> int:
@@ -49,8 +69,7 @@ class Lane:
     def total(self) -> float:
         """What all tasks will come to, those that have not begun taken as the mean of those that have."""
         known = sum(progress.total for progress in self.told.values())
-        silent = max(0, self.tasks - len(self.told) - self.ended["Cached"])
-        return known + silent * known / len(self.told) if self.told else 0.0
+        return known + self.silent * known / len(self.told) if self.told else 0.0
 
     @property
     def over(self) -> bool:
@@ -65,27 +84,35 @@ class Board:
     """What is known of one flow run. Thread-safe."""
 
     def __init__(self, name: str, flow_run: str) -> None:
-        self.lanes: dict[str, Lane] = {}
+        self.lanes: list[Lane] = []
         self._artifact = LiveArtifact("markdown", f"{name}-board", flow_run)
-        self._lock = Lock()
+        self._lock = RLock()
         self._began = time.monotonic()
         self._next = self._began
 
-    def submitted(self, stage: str) -> None:
+    def submitted(self, stage: str) -> Lane:
+        """One more task of a stage."""
         with self._lock:
-            self._lane(stage).submitted += 1
+            lane = self._lane(stage)
+            if lane.submitted and lane.over and time.monotonic() - lane.ended_at > _ANOTHER_ROUND:
+                lane = Lane(stage)
+                self.lanes.append(lane)
+            lane.submitted += 1
+            return lane
 
-    def ended(self, stage: str, state: str) -> None:
+    def ended(self, lane: Lane, state: str) -> None:
+        """One of its tasks is over."""
         with self._lock:
-            self._lane(stage).ended[state] += 1
+            lane.ended[state] += 1
+            lane.ended_at = time.monotonic()
         self._show_if_due()
 
     def ran(self, stage: str, state: str) -> None:
-        """A task that the flow called, and did not submit, has ended here."""
+        """A task that the flow called, and did not submit, is over."""
         with self._lock:
-            lane = self.lanes.get(stage)
-            if lane is not None and not lane.submitted:
-                lane.ended[state] += 1
+            lane = next((lane for lane in self.lanes if lane.stage == stage and not lane.submitted), None)
+        if lane is not None:
+            self.ended(lane, state)
 
     def listener(self, stage: str, task_run: str) -> Listener:
         """Hears the progress of one task run."""
@@ -99,9 +126,9 @@ class Board:
 
         return hear
 
-    def close(self, state: str) -> None:
-        """The run has ended: show where it stands for the last time."""
-        self._say(state)
+    def say(self, state: str) -> None:
+        """Show where the run stands, now, and wait a little until that is to be seen."""
+        self._show(state)
         self._artifact.settle()
 
     def page(self, state: str) -> str:
@@ -109,21 +136,24 @@ class Board:
         now = datetime.now(UTC).strftime("%H:%M:%S UTC")
         took = duration(time.monotonic() - self._began)
         with self._lock:
-            rows = [_row(stage, lane) for stage, lane in self.lanes.items()]
-            money = _money(self.lanes)
+            rows, money = [_row(lane) for lane in self.lanes], self._money()
         head = "| stage | tasks | done | pace |\n|---|---|---|---|\n"
-        return f"**{state}** {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
+        return f"**{state}**, {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
 
     def line(self, state: str) -> str:
         """The line that matters: what is being done, or where it ended."""
         with self._lock:
-            busy = [(stage, lane) for stage, lane in self.lanes.items() if not lane.over]
-            words = "; ".join(f"{stage}: {_done(lane)}, {_pace(lane)}" for stage, lane in busy) or "between two stages"
-            money = _money(self.lanes)
-        return f"{words if state == 'Running' else state}.{money}"
+            busy = [lane for lane in self.lanes if not lane.over and (lane.total or lane.silent)]
+            words = "; ".join(f"{lane.name}: {_done(lane)}, {_pace(lane)}" for lane in busy) or "between two stages"
+            return f"{words if state == RUNNING else state}.{self._money()}"
 
     def _lane(self, stage: str) -> Lane:
-        return self.lanes.setdefault(stage, Lane())
+        """The latest of that stage."""
+        for lane in reversed(self.lanes):
+            if lane.stage == stage:
+                return lane
+        self.lanes.append(Lane(stage))
+        return self.lanes[-1]
 
     def _show_if_due(self) -> None:
         with self._lock:
@@ -131,42 +161,45 @@ class Board:
             if now < self._next:
                 return
             self._next = now + _SECONDS_BETWEEN_UPDATES
-        self._say("Running")
+        self._show(RUNNING)
 
-    def _say(self, state: str) -> None:
+    def _show(self, state: str) -> None:
         self._artifact.say(self.page(state), self.line(state))
 
+    def _money(self) -> str:
+        """What was paid, if anything was asked for: by this run, and by the store against its cap."""
+        told = [progress.figures for lane in self.lanes for progress in lane.told.values() if progress.figures]
+        if not told:
+            return ""
+        spent, saved = (fsum(figures.get(name, 0.0) for figures in told) for name in ("spent_usd", "saved_usd"))
+        store, cap = (max(figures.get(name, 0.0) for figures in told) for name in ("store_usd", "cap_usd"))
+        words = f" This run has spent {dollars(spent)}" + (f" ({dollars(saved)} saved by reuse)" if saved else "")
+        return (
+            f"{words}; the store {dollars(store)} of its cap of {dollars(cap)} ({store / cap:.1%})."
+            if cap
+            else f"{words}."
+        )
 
-def _row(stage: str, lane: Lane) -> str:
+
+def _row(lane: Lane) -> str:
     others = ", ".join(
         f"{count} {state.lower()}" for state, count in sorted(lane.ended.items()) if state != "Completed"
     )
-    tasks = f"{lane.ended.total()} of {lane.tasks}" + (f" ({others})" if others else "")
-    return f"| {stage} | {tasks} | {_done(lane)} | {'' if lane.over else _pace(lane)} |\n"
+    tasks = f"{lane.ended.total():,} of {lane.tasks:,}" + (f" ({others})" if others else "")
+    return f"| {lane.name} | {tasks} | {_done(lane)} | {'' if lane.over else _pace(lane)} |\n"
 
 
 def _done(lane: Lane) -> str:
     if not lane.told:
-        return f"{lane.ended.total():,} of {lane.tasks:,} tasks"
+        return "" if lane.over else f"{lane.ended.total():,} of {lane.tasks:,} tasks"
     if lane.over:
         return f"{lane.done:,} {lane.unit}"
     share = min(1.0, lane.done / lane.total) if lane.total else 0.0
-    return f"{lane.done:,} of {lane.total:,.0f} {lane.unit} ({share:.0%})"
+    return f"{lane.done:,} of {'about ' if lane.silent else ''}{lane.total:,.0f} {lane.unit} ({share:.0%})"
 
 
 def _pace(lane: Lane) -> str:
     return lane.pace.words(lane.unit, lane.total - lane.done) if lane.told else "under way"
-
-
-def _money(lanes: dict[str, Lane]) -> str:
-    """What was paid, if anything was asked for: by this run, and by the store against its cap."""
-    told = [progress.figures for lane in lanes.values() for progress in lane.told.values() if progress.figures]
-    if not told or "spent_usd" not in told[-1]:
-        return ""
-    spent, saved = (fsum(figures.get(name, 0.0) for figures in told) for name in ("spent_usd", "saved_usd"))
-    words = f" This run has spent ${spent:,.4f}" + (f" (${saved:,.4f} saved by reuse)" if saved else "")
-    store, cap = (max(figures.get(name, 0.0) for figures in told) for name in ("store_usd", "cap_usd"))
-    return f"{words}; the store ${store:,.2f} of its cap of ${cap:,.2f} ({store / cap:.0%})." if cap else f"{words}."
 
 
 # --- the boards of the flow runs in this process ---------------------------------------------------------------------------
@@ -188,7 +221,8 @@ def close_board(_flow: Flow[..., object], flow_run: FlowRun, state: State) -> No
     """A hook of every flow, for each way in which one can end."""
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
-        found.close(str(state.name))
+        words = f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
+        found.say(words.replace("|", "/"))
 
 
 def _dataset(parameters: dict[str, Any]) -> str:

@@ -59,6 +59,7 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         if self._chosen is None:
             self._execution = _execution_of_this_run()
             self._chosen = self._stack.enter_context(prefect_runner(self._execution))
+            _enough_gpus(self._execution)
         return self._chosen
 
     def __exit__(
@@ -109,6 +110,23 @@ def _dask(execution: ExecutionConfig) -> TaskRunner[Any]:
     return runner
 
 
+def _enough_gpus(execution: ExecutionConfig) -> None:
+    """Raises ConfigError when a local Ray cluster lacks what tasks will ask for: Ray would let them wait for ever."""
+    if execution.runner != "ray" or execution.cluster or not execution.gpus:
+        return
+    import ray
+
+    there = ray.cluster_resources().get("GPU", 0)
+    if there < execution.gpus:
+        raise ConfigError(
+            "the local Ray cluster has fewer GPUs than a task asks for",
+            where="execution.gpus",
+            expected=f"at most {there:g}",
+            got=f"{execution.gpus:g}",
+            fix="lower it (0: tasks ask for none), or name a cluster that has them in execution.cluster",
+        )
+
+
 def _execution_of_this_run() -> ExecutionConfig:
     context = FlowRunContext.get()
     config = (context.parameters if context and context.parameters else {}).get("config")
@@ -120,9 +138,9 @@ def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
 
     def ended(done: PrefectFuture[Any]) -> None:
         done.wait()  # it is over: this only fetches its state
-        shown.ended(stage, str(done.state.name))
+        shown.ended(lane, str(done.state.name))
 
-    shown.submitted(stage)
+    lane = shown.submitted(stage)
     future.add_done_callback(ended)
 
 

@@ -1,11 +1,34 @@
-"""What all tests share: nothing of the user's Prefect profile, cloud credentials or endpoints may leak into a test."""
+"""What all tests share: stores to run the same assertions on, and that nothing of the user's Prefect profile, cloud credentials
+or endpoints leaks into a test.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "AWS_PROFILE", "AWS_ENDPOINT_URL", "OPENAI_API_KEY"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """An S3 server in this process; while the tests of one module run, the environment points at it."""
+    from tests.storage_servers import s3_server
+
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["folder", "s3"])
+def uri(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> str:
+    """An empty root, once in a folder and once on S3."""
+    from tests.storage_servers import address
+
+    return address(request.param, tmp_path)

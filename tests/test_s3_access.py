@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,9 @@ from presel.storage import open_store
 from presel.storage.s3 import client
 from tests.s3_recorder import Asked, recorder
 from tests.stages.pools import ENCODER, keys, put
-from tests.storage_servers import new_bucket, s3_server
+from tests.storage_servers import new_bucket
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def reached(server: str, proxied: bool = False, **s3: Any) -> list[Asked]:

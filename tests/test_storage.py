@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from presel.errors import AlreadyExists, InputError, NotFound, ObjectChanged, St
 from presel.storage import Entry, Store, open_store, s3_bulk
 from presel.storage.s3 import client
 from presel.storage.s3_listing import Page, Range, walk
-from tests.storage_servers import address, s3_server
+from tests.storage_servers import address
 
 HOSTILE = [
     "plain.jpg",
@@ -37,10 +36,7 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
+pytestmark = pytest.mark.usefixtures("server")
 
 
 @pytest.fixture(params=["folder", "s3"])

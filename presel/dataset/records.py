@@ -58,14 +58,19 @@ _BEFORE_SAMPLES = {"ingest", "embed"}
 
 
 def rejected(tables: Iterable[pa.Table]) -> pa.Table:
-    """REJECTS of all stages, each row once, in an order that depends on nothing but the rows.
+    """REJECTS of all stages: `rejected_rows` as a table."""
+    return pa.Table.from_pylist(rejected_rows(tables), schema=REJECTS)
+
+
+def rejected_rows(tables: Iterable[pa.Table]) -> list[dict[str, str]]:
+    """Rows of REJECTS of all stages, each once, in an order that depends on nothing but the rows.
 
     What was refused before it was a sample is named by its key alone: the id of a listed object holds its etag, which another
     copy of the same folder does not share.
     """
     told = (row | {"id": ""} if row["stage"] in _BEFORE_SAMPLES else row for table in tables for row in rows_of(table))
     rows = {tuple(row[name] or "" for name in REJECTS.names) for row in told}
-    return pa.Table.from_pylist([dict(zip(REJECTS.names, row, strict=True)) for row in sorted(rows)], schema=REJECTS)
+    return [dict(zip(REJECTS.names, row, strict=True)) for row in sorted(rows)]
 
 
 def _check(rows: Sequence[Mapping[str, Any]], places: Mapping[str, Any], plan: Mapping[str, Any]) -> None:

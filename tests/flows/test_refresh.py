@@ -17,7 +17,6 @@ from presel.demo.setting import Setting, staged
 from presel.run_record import RunRecord
 from presel.storage import open_store
 from presel.summary import Summary
-from presel.tables import rows_of
 from tasks.results import results_in
 
 IMAGES = 330
@@ -87,7 +86,7 @@ def test_the_quotas_add_up_to_the_budget_exactly_and_every_seat_is_filled(first)
 
 
 def test_every_broken_file_of_the_pool_is_a_reject_with_its_reason(first):
-    rejects = {row["key"]: row["reason"] for row in rows_of(Summary(first.record).rejects)}
+    rejects = {row["key"]: row["reason"] for row in Summary(first.record).rejects}
     expected = {grain.key: grain.reason for grain in SALT if grain.reason is not None}
     assert {key: rejects.get(key) for key in expected} == expected
 

@@ -68,7 +68,7 @@ def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunReco
     run = Summary(reported)
     rows, words, page = control_room.reject_rows(run), control_room.reject_words(run), control_room.result_markdown(run)
     counts = run.reject_counts()
-    assert len(rows) == run.rejects.num_rows == sum(counts.values())
+    assert len(rows) == len(run.rejects) == sum(counts.values())
     for reason, count in counts.items():
         shown = reason.replace("_", " ")
         assert f"{count} {shown}" in words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,9 @@ from presel.images import Reason, Rejected
 from presel.listing import take_listing
 from presel.sources import SINGLE_TASK, Source, open_source
 from presel.storage import open_store
-from tests.storage_servers import address, s3_server
+from tests.storage_servers import address
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def source(uri: str, **settings: object) -> Source:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
-from collections.abc import Iterator
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,11 @@ from presel.stages.ingest import ingest
 from presel.storage import open_store
 from presel.tables import TableRef
 from tests.stages.pools import ENCODER, keys, put
-from tests.storage_servers import address, s3_server
 
 ROWS = [("x/1.jpg", "chart"), ("x/2.jpg", "photo"), ("3.jpg", "photo"), ("3.jpg", "chart"), ("gone.jpg", "photo")]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def as_file(kind: str, rows: list[tuple[str, str]]) -> bytes:
@@ -130,12 +122,38 @@ def test_keys_of_a_mapping_may_be_whole_addresses(uri: str, tmp_path: Path) -> N
         ("map.csv", b"key,task\n,\n"),
         ("map.jsonl", b'{"key": "a.jpg", "task": 7}\n'),
         ("map.parquet", b"not parquet"),
+        ("map.parquet", b""),
+        ("map.csv", b""),
+        ("map.csv", b"\xff\xfekey,task\n"),
+        ("map.csv.gz", gzip.compress(b"key,task\na,b\n" * 99)[:-9]),
+        ("map.jsonl", b'["a.jpg", "chart"]\n'),
         ("map.xlsx", b"PK"),
     ],
 )
 def test_a_mapping_that_says_nothing_ends_before_anything_is_read(tmp_path: Path, name: str, data: bytes) -> None:
     with pytest.raises(ConfigError, match=r"mapping|table"):
         ingest(mapped(str(tmp_path / "pool"), data, name), str(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("map.csv", b'\xef\xbb\xbfkey,task\r\n"a, b.jpg",chart\r\n"new\nline.jpg",photo\r\nshort row\r\n'),
+        ("map.csv.gz", gzip.compress(b'task,key\nchart,"a, b.jpg"\nphoto,"new\nline.jpg"\n')),
+        (
+            "map.jsonl",
+            b'\xef\xbb\xbf{"key": "a, b.jpg", "task": "chart"}\r\n{"task": "photo", "key": "new\\nline.jpg"}\r\n{}',
+        ),
+        (
+            "map.ndjson.gz",
+            gzip.compress(b'{"key": "a, b.jpg", "task": "chart"}\n{"task": "photo", "key": "new\\nline.jpg"}'),
+        ),
+    ],
+)
+def test_a_table_may_come_from_a_spreadsheet_and_be_packed(uri: str, name: str, data: bytes) -> None:
+    source = open_source(mapped(uri, data, name))
+    assert source.task_map is not None
+    assert source.task_map.tasks == {"a, b.jpg": ("chart",), "new\nline.jpg": ("photo",)}
 
 
 def test_a_mapping_that_is_not_there_is_an_error_of_the_configuration(uri: str, tmp_path: Path) -> None:
@@ -156,8 +174,11 @@ def asked(image: str | None, question: str = "<image>\nWhat is this?", **more: A
     return record | ({"image": image} if image else {})
 
 
+SHORT = "<image>\nWhat?\nAnswer the question using a single word or phrase."
+THREE = [{"from": who, "value": words} for words in (SHORT, "Where?", "How many?") for who in ("human", "gpt")]
 LLAVA = [
-    asked("coco/train2017/1.jpg", "<image>\nWhat?\nAnswer the question using a single word or phrase."),
+    asked("coco/train2017/1.jpg", conversations=THREE),
+    asked("coco/train2017/3.jpg", SHORT),
     asked("coco/train2017/1.jpg", "Which?\nAnswer with the option's letter from the given choices directly."),
     asked("coco/train2017/1.jpg", "Please provide the bounding box coordinate of the region this sentence describes"),
     asked("coco/train2017/2.jpg", "Provide a short description for this region."),
@@ -176,8 +197,9 @@ def test_a_llava_files_tasks_follow_folder_answer_format_and_id(uri: str, tmp_pa
     source = open_source(mapped(uri, json.dumps(LLAVA).encode(), "mix.json", "llava"))
     assert source.task_map is not None
     assert source.task_map.tasks == {
-        "coco/train2017/1.jpg": ("coco:multiple_choice", "coco:region", "coco:short_answer"),
-        "coco/train2017/2.jpg": ("coco:conversation", "coco:region"),
+        "coco/train2017/1.jpg": ("aokvqa", "refcoco", "vqav2"),
+        "coco/train2017/2.jpg": ("llava", "refcoco"),
+        "coco/train2017/3.jpg": ("okvqa",),
         "gqa/images/1.jpg": ("gqa",),
         "ocr_vqa/images/1.jpg": ("ocr_vqa",),
         "vg/VG_100K_2/1.jpg": ("vg",),
@@ -193,13 +215,60 @@ def test_a_llava_file_becomes_samples_of_image_and_task(uri: str, tmp_path: Path
     catalog = ingest(source, store)
     samples = assemble(catalog, [embed_part(part, source, ENCODER) for part in catalog.split()])
     assert {part.label: part.rows for part in samples.parts} == {
-        "coco:conversation": 1,
-        "coco:multiple_choice": 1,
-        "coco:region": 2,
-        "coco:short_answer": 1,
+        "aokvqa": 1,
         "gqa": 1,
+        "llava": 1,
+        "refcoco": 2,
+        "vqav2": 1,
     }
     assert [row["reason"] for row in table_store.rejects(catalog).to_pylist()] == ["no_task"]
+
+
+def test_a_folder_of_files_is_a_task_for_each_as_the_papers_authors_split_the_mixture(uri: str, tmp_path: Path) -> None:
+    put(uri, "coco/train2017/1.jpg", "gqa/images/1.jpg")
+    files = {"file1_665.json": LLAVA[:2], "file2_665.json": LLAVA[:1], "file10_665.json": LLAVA[7:8], "README.md": []}
+    for name, data in files.items():
+        open_store(f"{uri}-maps/splits").write(name, json.dumps(data).encode())
+    settings = {"uri": uri, "tasks": "llava", "mapping": f"{uri}-maps/splits/"}
+    source = SourceConfig.model_validate(settings)
+    assert images(ingest(source, str(tmp_path / "store"))) == [
+        ("coco/train2017/1.jpg", "file1_665"),
+        ("coco/train2017/1.jpg", "file2_665"),
+        ("gqa/images/1.jpg", "file10_665"),
+    ]
+    with pytest.raises(ConfigError, match="not there"):
+        open_source(source.model_copy(update={"mapping": f"{uri}-maps/nowhere/"})).task_map  # noqa: B018
+
+
+def test_records_without_one_picture_name_none_and_those_with_several_name_each(uri: str) -> None:
+    data = [
+        asked(None, video="a.mp4"),
+        asked(None) | {"image": ["./gqa/1.jpg", "/gqa/2.jpg", 7, ""]},
+        asked(None) | {"image": {"path": "x"}},
+        {"image": "vg/1.jpg"},
+        {"image": "coco/1.jpg", "conversations": "none"},
+    ]
+    source = open_source(mapped(uri, json.dumps(data).encode(), "mix.json", "llava"))
+    assert source.task_map is not None
+    assert source.task_map.tasks == {
+        "gqa/1.jpg": ("gqa",),
+        "gqa/2.jpg": ("gqa",),
+        "vg/1.jpg": ("vg",),
+        "coco/1.jpg": ("llava",),
+    }
+
+
+def test_a_large_dataset_file_is_not_held_in_memory(tmp_path: Path) -> None:
+    with (tmp_path / "mix.json").open("w") as file:
+        file.write("[" + ",".join(json.dumps(asked(f"gqa/{n % 50}.jpg", "x" * 3000)) for n in range(10_000)) + "]")
+    source = SourceConfig(uri=str(tmp_path / "pool"), tasks="llava", mapping=str(tmp_path / "mix.json"))
+    tracemalloc.start()
+    found = open_source(source).task_map
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is not None
+    assert len(found.tasks) == 50
+    assert peak < 10e6 < (tmp_path / "mix.json").stat().st_size
 
 
 def test_a_vision_flan_files_tasks_are_its_task_names(uri: str, tmp_path: Path) -> None:
@@ -215,10 +284,10 @@ def test_records_are_the_same_however_the_file_is_cut(chunk: int, monkeypatch: p
     data = [{"id": "é-日本", "image": "a]b,{.jpg", "n": [1, {"x": 2}]}, {"id": "2"}, {}]
     lines = "\n".join(json.dumps(record) for record in data)
     for text in (json.dumps(data), json.dumps(data, indent=2, ensure_ascii=False), lines, "\ufeff" + lines):
-        assert list(records.parse(text.encode(), "here")) == data
+        assert list(records.parse(io.BytesIO(text.encode()), "here")) == data
 
 
 @pytest.mark.parametrize("text", ["[{}, {", "not json", '[{"a": 1}, 5]', "[{} {\x01}", '{"a": "\xff"}'])
 def test_what_is_no_list_of_records_is_an_error_of_the_configuration(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        list(records.parse(text.encode("latin-1"), "here"))
+        list(records.parse(io.BytesIO(text.encode("latin-1")), "here"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,9 @@ from presel.stages.assemble import TASKS
 from presel.storage import open_store
 from presel.tables import TableRef, samples
 from tests.stages.pools import keys, picture, put, run
-from tests.storage_servers import address, s3_server
+from tests.storage_servers import address
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def counts(ref: TableRef, what: str) -> dict[str, int]:

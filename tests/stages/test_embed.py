@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,18 +26,9 @@ from presel.vectors import unit_vectors
 from tests.image_files import encoded, files, photograph
 from tests.s3_faults import FAULTS, faulty
 from tests.stages.pools import ENCODER, catalogue, keys, picture, put
-from tests.storage_servers import address, s3_server
+from tests.storage_servers import address
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(params=["folder", "s3"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return address(request.param, tmp_path)
+pytestmark = pytest.mark.usefixtures("server")
 
 
 def embed(uri: str, store: str, encoder: EncoderConfig = ENCODER, part_size: int = 1000) -> TableRef:
