@@ -4,6 +4,8 @@
     python -m benchmarks.ingestion --server moto         # slow: it is the server that limits
     python -m benchmarks.ingestion --server PATH         # of rclone: `rclone serve s3`
     python -m benchmarks.ingestion --listing 1000000     # list and diff that many keys, without a server
+    python -m benchmarks.ingestion --listing 1000000 --mapping parquet    # whose tasks a table names (or: csv, jsonl)
+    python -m benchmarks.ingestion --llava 665298        # tasks out of a LLaVA file of that many records, about a gigabyte
 
 Both ways are warm, take turns, and read the same objects; the ratio is that of the median rounds. CPU time is the client's
 own, in milliseconds an object: it says what a faster server or a quieter machine would show.
@@ -12,6 +14,7 @@ own, in milliseconds an object: it says what a faster server or a quieter machin
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import socket
@@ -26,8 +29,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from presel import table_store
+from presel.catalog import changes
 from presel.config import SourceConfig
 from presel.pipeline import ahead, shared_pool
 from presel.sources import Source, open_source
@@ -133,21 +138,71 @@ class Made(Source):
 
     def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:  # noqa: ARG002
         for number in range(self.objects):
-            key = f"task{number % 191:03d}/train/2026/image-{number:012d}.jpg"
-            yield key, self.tasks_of(key)[0], Entry(key, 50_000 + number % 1000, f"{number:032x}")
+            key = made_key(number)
+            for task in self.tasks_of(key) or ("",):
+                yield key, task, Entry(key, 50_000 + number % 1000, f"{number:032x}")
 
 
-def listing(objects: int) -> None:
+def made_key(number: int) -> str:
+    return f"task{number % 191:03d}/train/2026/image-{number:012d}.jpg"
+
+
+def listing(objects: int, kind: str | None) -> None:
     ingestion.open_source = Made  # type: ignore[assignment,attr-defined]
     with tempfile.TemporaryDirectory() as name:
         source = SourceConfig(uri=f"{name}/pool")
+        if kind:
+            file = _written_elsewhere(f"{name}/mapping.{kind}", objects + objects // 100)
+            source = SourceConfig(uri=f"{name}/pool", tasks="table", mapping=file)
         for label, count in (("first", objects), ("unchanged", objects), ("1 % new", objects + objects // 100)):
             Made.objects = count
             started = time.perf_counter()
-            facts = table_store.facts(ingestion.ingest(source, f"{name}/store"))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            told = {what: facts[what] for what in ("new", "kept", "changed", "removed")}
-            print(f"  {label:10s} {count:,} keys  {time.perf_counter() - started:6.1f} s  peak {peak:,.0f} MB  {told}")
+            found = changes(ingestion.ingest(source, f"{name}/store"))
+            print(
+                f"  {label:10s} {count:,} keys  {time.perf_counter() - started:6.1f} s  peak {_peak()}  {found}",
+                flush=True,
+            )
+
+
+def llava(records: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        file = _written_elsewhere(f"{name}/mix.json", records)
+        started = time.perf_counter()
+        found = open_source(SourceConfig(uri=f"{name}/pool", tasks="llava", mapping=file)).task_map
+        spent, size = time.perf_counter() - started, Path(file).stat().st_size / 1e6
+        assert found is not None
+        print(f"  {records:,} records, {size:,.0f} MB: {len(found.tasks):,} images in {spent:.1f} s, peak {_peak()}")
+
+
+def _peak() -> str:
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB"
+
+
+def _written_elsewhere(path: str, rows: int) -> str:
+    """A mapping, made by another process: what it takes to write one is not what it takes to read it."""
+    subprocess.run([sys.executable, "-m", "benchmarks.ingestion", "--write", path, "--objects", str(rows)], check=True)
+    return path
+
+
+def write(path: Path, rows: int) -> None:
+    pairs = ((made_key(number), f"task{number % 191:03d}") for number in range(rows))
+    if path.suffix == ".parquet":
+        keys, tasks = zip(*pairs, strict=True)
+        pq.write_table(pa.table({"key": keys, "task": tasks}), path)
+        return
+    with path.open("w") as file:
+        if path.suffix == ".json":
+            words = [{"from": who, "value": "What is shown here, and why? " * 20} for who in ("human", "gpt")]
+            record = {"id": "0", "image": "", "conversations": words}
+            dumped = (json.dumps(record | {"image": f"coco/train2017/{n % 350_000:012d}.jpg"}) for n in range(rows))
+            file.write("[" + next(dumped))
+            file.writelines(f",\n{line}" for line in dumped)
+            file.write("]")
+        elif path.suffix == ".csv":
+            file.write("key,task\n")
+            file.writelines(f"{key},{task}\n" for key, task in pairs)
+        else:
+            file.writelines(json.dumps({"key": key, "task": task}) + "\n" for key, task in pairs)
 
 
 def main() -> None:
@@ -156,9 +211,18 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--server", default="memory", help="memory, moto, or the path of the rclone program")
     options.add_argument("--listing", type=int, help="measure listing and diffing this many keys instead")
+    options.add_argument(
+        "--mapping", choices=["parquet", "csv", "jsonl"], help="with --listing: a table names their tasks"
+    )
+    options.add_argument("--llava", type=int, help="measure reading a LLaVA file of this many records instead")
+    options.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     asked = options.parse_args()
-    if asked.listing:
-        listing(asked.listing)
+    if asked.write:
+        write(asked.write, asked.objects)
+    elif asked.llava:
+        llava(asked.llava)
+    elif asked.listing:
+        listing(asked.listing, asked.mapping)
     else:
         reading(asked.objects, asked.rounds, asked.server)
 

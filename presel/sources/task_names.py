@@ -1,34 +1,35 @@
 """Which tasks a key belongs to: said by its first folder, by a table, or by an existing instruction dataset.
 
-A mapping is data, not a setting: it is read whole once an ingest, and its digest is part of the catalog's key. A key may have
-several tasks (an image that is asked about in two ways): each is a sample of its own, decoded and embedded once.
-A dictionary of a million keys takes about 200 MB, most of it the keys themselves; the few distinct task tuples are shared.
+A mapping is data, not a setting: its digest is part of the catalog's key. A key may have several tasks (an image that is asked
+about in two ways): each is a sample of its own, decoded and embedded once. The file is read as a stream; what stays is a
+dictionary, about 170 bytes a key, most of it the key itself: the few distinct task tuples are shared.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import csv
-from pyarrow import json as arrow_json
 
 from presel.config import SourceConfig
-from presel.errors import ConfigError, NotFound
-from presel.keys import digest
-from presel.sources import records
-from presel.storage import open_store
+from presel.errors import ConfigError
+from presel.keys import short_digest
+from presel.sources import mapping, records
+from presel.sources.mapping import MappingFile
 
 SINGLE_TASK = "all"
-_COLUMNS = ["key", "task"]
+_COLUMNS = ("key", "task")
 Pairs = Iterable[tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True)
 class TaskMap:
-    """`tasks[key]`: the tasks of that key, sorted. `digest`: of the file they were read from."""
+    """`tasks[key]`: the tasks of that key, sorted. `digest`: of what they were read from."""
 
     tasks: Mapping[str, tuple[str, ...]]
     digest: str
@@ -45,81 +46,90 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
 
     Raises ConfigError when there is no such file, when it is not of the kind that `config.tasks` says, or names no image.
     """
-    where = config.mapping or ""
-    data = _read(config)
-    pairs: Pairs
-    if config.tasks == "llava":
-        pairs = records.llava_tasks(records.parse(data, where), SINGLE_TASK)
-    elif config.tasks == "vision_flan":
-        pairs = records.vision_flan_tasks(records.parse(data, where))
-    else:
-        pairs = _table(data, where)
-    tasks = _collected(pairs, root.rstrip("/") + "/")
-    if not tasks:
+    files = mapping.files(config)
+    tasks = _Tasks(root.rstrip("/") + "/")
+    one_a_task = (config.mapping or "").endswith("/")
+    digests: list[str] = []
+    for one in files:
+        with one.opened() as file:
+            tasks.add(_pairs(config.tasks, one, file, one.stem if one_a_task else ""))
+            digests += [one.stem, mapping.digest_of(file)] if one_a_task else [mapping.digest_of(file)]
+    if not tasks.found:
         raise ConfigError(
             "the mapping names no image",
-            where=where,
+            where=config.mapping,
             expected="a key and a task" if config.tasks == "table" else f"records of a {config.tasks} dataset",
-            got=f"{len(data):,} bytes without one",
+            got="none with one",
             fix="correct `source.mapping` or `source.tasks`",
         )
-    return TaskMap(tasks, digest(data))
+    return TaskMap(tasks.found, short_digest(*digests) if one_a_task else digests[0])
 
 
-def _read(config: SourceConfig) -> bytes:
-    """With the source's own access where the file lies in its bucket, else with what the environment says."""
-    where = config.mapping or ""
-    folder, _, name = where.rpartition("/")
-    same_bucket = where.startswith("s3://") and where.split("/")[2] == config.uri.partition("://")[2].split("/")[0]
+class _Tasks:
+    """Tasks by key, while they are collected."""
+
+    def __init__(self, root: str) -> None:
+        self.found: dict[str, tuple[str, ...]] = {}
+        self._root = root
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def add(self, pairs: Pairs) -> None:
+        for named, task in pairs:
+            if not named or not task:
+                continue
+            key = named.removeprefix(self._root)
+            known = self.found.get(key, ())
+            if task not in known:
+                several = tuple(sorted((*known, task)))
+                self.found[key] = self._shared.setdefault(several, several)
+
+
+def _pairs(tasks: str, one: MappingFile, file: BinaryIO, named: str) -> Pairs:
+    if tasks == "llava":
+        return records.llava_tasks(records.parse(file, one.where), named, SINGLE_TASK)
+    if tasks == "vision_flan":
+        return records.vision_flan_tasks(records.parse(file, one.where), named)
+    return _table(one, file)
+
+
+def _table(one: MappingFile, file: BinaryIO) -> Iterator[tuple[str | None, str | None]]:
+    readers = {"csv": _csv, "jsonl": _json_lines, "ndjson": _json_lines, "parquet": _parquet}
+    if one.kind not in readers:
+        kinds = ".csv, .jsonl, .ndjson or .parquet"
+        raise ConfigError("unknown kind of table", where=one.where, expected=kinds, got=f".{one.kind}")
     try:
-        return open_store(folder or ("/" if where.startswith("/") else "."), config.s3 if same_bucket else None).read(
-            name
-        )
-    except NotFound as error:
-        fix = "correct `source.mapping`"
-        raise ConfigError("the mapping is not there", where=where, expected="a file", got="none", fix=fix) from error
-
-
-def _collected(pairs: Pairs, root: str) -> dict[str, tuple[str, ...]]:
-    tasks: dict[str, tuple[str, ...]] = {}
-    shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for named, task in pairs:
-        if not named or not task:
-            continue
-        key = named.removeprefix(root)
-        known = tasks.get(key, ())
-        if task not in known:
-            several = tuple(sorted((*known, task)))
-            tasks[key] = shared.setdefault(several, several)
-    return tasks
-
-
-def _table(data: bytes, where: str) -> Iterator[tuple[str | None, str | None]]:
-    try:
-        table = _parsed(data, where.rpartition(".")[2].lower(), where)
-    except (pa.ArrowException, KeyError, ValueError) as error:
+        for pair in readers[one.kind](file, one.where):
+            if not all(value is None or isinstance(value, str) for value in pair):
+                raise ValueError(f"{pair[0]!r}: {pair[1]!r}")
+            yield pair
+    except (pa.ArrowException, csv.Error, KeyError, ValueError) as error:
         raise ConfigError(
             "the mapping cannot be read as a table",
-            where=where,
+            where=one.where,
             expected="columns `key` and `task`, both text",
             got=str(error)[:300],
         ) from error
-    for batch in table.to_batches(max_chunksize=50_000):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _parsed(data: bytes, kind: str, where: str) -> pa.Table:
-    schema = pa.schema([(name, pa.string()) for name in _COLUMNS])
-    source = pa.BufferReader(data)
-    if kind == "csv":
-        convert = csv.ConvertOptions(column_types=schema, include_columns=_COLUMNS)
-        parse = csv.ParseOptions(newlines_in_values=True)
-        return csv.read_csv(source, parse_options=parse, convert_options=convert)
-    if kind in ("jsonl", "ndjson"):
-        options = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-        return arrow_json.read_json(source, parse_options=options).select(_COLUMNS)
-    if kind == "parquet":
-        return pq.read_table(source, columns=_COLUMNS).select(_COLUMNS).cast(schema)
-    raise ConfigError(
-        "unknown kind of table", where=where, expected=".csv, .jsonl, .ndjson or .parquet", got=f".{kind}"
-    )
+def _csv(file: BinaryIO, _: str) -> Iterator[tuple[str | None, str | None]]:
+    # A spreadsheet begins its file with a byte order mark and ends lines with two characters.
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    rows = csv.DictReader(text)
+    if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+        raise KeyError(f"columns {', '.join(rows.fieldnames or ()) or 'none'}")
+    for row in rows:
+        yield row["key"], row["task"]
+    text.detach()  # it would close the file
+
+
+def _json_lines(file: BinaryIO, where: str) -> Iterator[tuple[str | None, str | None]]:
+    for record in records.parse(file, where):
+        yield record.get("key"), record.get("task")
+
+
+def _parquet(file: BinaryIO, _: str) -> Iterator[tuple[str | None, str | None]]:
+    table = pq.ParquetFile(file, pre_buffer=False)
+    if not set(_COLUMNS) <= set(table.schema_arrow.names):
+        raise KeyError(f"columns {', '.join(table.schema_arrow.names)}")
+    for batch in table.iter_batches(20_000, columns=list(_COLUMNS), use_threads=False):
+        yield from zip(*(batch[name].cast(pa.string()).to_pylist() for name in _COLUMNS), strict=True)

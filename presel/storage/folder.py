@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from presel.errors import (
     AccessDenied,
@@ -35,6 +36,13 @@ class FolderStore(Store):
             if not file.is_file():  # reading a pipe would wait for ever
                 raise NotFound("no such file, or no plain one", where=self.locate(path))
             return file.read_bytes()
+
+    def open(self, path: str) -> BinaryIO:
+        file = self._at(path)
+        with _translated(self.locate(path)):
+            if not file.is_file():
+                raise NotFound("no such file, or no plain one", where=self.locate(path))
+            return file.open("rb")
 
     def read_version(self, path: str, etag: str) -> bytes:
         file = self._at(path)

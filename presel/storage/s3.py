@@ -6,9 +6,10 @@ translated in s3_errors.py, and nowhere else.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from presel.config import S3Config
 from presel.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, StorageError, StorageUnavailable
@@ -35,6 +36,15 @@ class S3Store(Store):
 
     def read(self, path: str) -> bytes:
         return self._read(path, None)
+
+    def open(self, path: str) -> BinaryIO:
+        file = tempfile.TemporaryFile(prefix="presel-")  # noqa: SIM115 - it is the caller's, and gone when it is closed
+        with translated(self.locate(path)):
+            answer = self._client().get_object(Bucket=self.bucket, Key=self.prefix + path, **self._payer)
+            for piece in answer["Body"].iter_chunks(1 << 20):
+                file.write(piece)
+        file.seek(0)
+        return file
 
     def read_version(self, path: str, etag: str) -> bytes:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from presel.config import S3Config
 from presel.errors import ConfigError
@@ -31,6 +31,10 @@ class Store(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """The whole object. Raises NotFound, AccessDenied, StorageUnavailable."""
+
+    @abstractmethod
+    def open(self, path: str) -> BinaryIO:
+        """The whole object as a file, for one that is too large to be held. Raises what `read` does."""
 
     @abstractmethod
     def read_version(self, path: str, etag: str) -> bytes:

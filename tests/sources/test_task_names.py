@@ -226,7 +226,7 @@ def test_a_llava_file_becomes_samples_of_image_and_task(uri: str, tmp_path: Path
 
 def test_a_folder_of_files_is_a_task_for_each_as_the_papers_authors_split_the_mixture(uri: str, tmp_path: Path) -> None:
     put(uri, "coco/train2017/1.jpg", "gqa/images/1.jpg")
-    files = {"file1_665.json": LLAVA[:2], "file2_665.json": LLAVA[:1], "file10_665.json": LLAVA[7:8], "README.md": []}
+    files = {"file1_665.json": LLAVA[:2], "file2_665.json": LLAVA[:1], "file10_665.json": LLAVA[6:7], "README.md": []}
     for name, data in files.items():
         open_store(f"{uri}-maps/splits").write(name, json.dumps(data).encode())
     settings = {"uri": uri, "tasks": "llava", "mapping": f"{uri}-maps/splits/"}
