@@ -6,7 +6,7 @@ and loses words that were paid for. The SDK's time-out is per read, so a body th
 request has a deadline. What a failure means is said in failures.py.
 
 The body goes out as bytes that we made ourselves (request.py): the SDK would walk through its typed arguments and
-escape 130 kB of base64 for every request.
+escape 130 kB of base64 for every request. It goes out by a transport of our own (transport.py) where no proxy is in between.
 
 Secrets: the key is read from the environment here, handed to the SDK, and cut out of every text that comes back.
 """
@@ -20,6 +20,7 @@ import ssl
 from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 import openai
@@ -29,24 +30,20 @@ from presel.errors import ConfigError
 from presel.instruct.failures import Reading
 from presel.instruct.outcomes import Failed, Outcome
 from presel.instruct.request import Request
+from presel.instruct.transport import Transport
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _JSON: openai.RequestOptions = {"headers": {"Content-Type": "application/json"}}
 
 
 class Client:
-    """One endpoint, one key. Lives in the engine's loop.
-
-    It keeps one SDK client, with one connection, for each request in flight: the pool beneath looks at every
-    connection it has for every request, which at 64 of them costs more than the request (measured:
-    benchmarks/instructions.py).
-    """
+    """One endpoint, one key. Lives in the engine's loop."""
 
     def __init__(self, generator: GeneratorConfig) -> None:
         self._secret = secret(generator)
         self._timeout = generator.timeout
         self._where = resolved_base_url(generator.base_url)
-        self._idle: list[openai.AsyncOpenAI] = []
+        self.sdk = self.opened(self._transport())
         self.reading = Reading(self._where, self._secret)
 
     async def ask(self, request: Request, picture: bytes) -> Outcome:
@@ -56,30 +53,33 @@ class Client:
 
     async def _sent(self, body: bytes) -> tuple[int, str, Mapping[str, str]] | Failed:
         """Status, text and headers as they came. Nothing is raised from in here: a foreign exception holds request and key."""
-        sdk = self._idle.pop() if self._idle else self.opened()
         try:
             async with asyncio.timeout(self._timeout):
-                raw = await sdk.post("/chat/completions", cast_to=httpx2.Response, content=body, options=_JSON)
+                raw = await self.sdk.post("/chat/completions", cast_to=httpx2.Response, content=body, options=_JSON)
                 return raw.status_code, self.reading.scrubbed(raw.text), raw.headers
         except openai.APIStatusError as error:
             return error.status_code, self.reading.scrubbed(error.response.text), error.response.headers
         except Exception as error:
             return self.reading.failed(error)
-        finally:
-            self._idle.append(sdk)
 
     async def close(self) -> None:
-        for sdk in self._idle:
-            await sdk.close()
+        await self.sdk.close()
 
-    def opened(self) -> openai.AsyncOpenAI:
-        """An SDK client with one connection."""
+    def opened(self, transport: httpx2.AsyncBaseTransport | None = None) -> openai.AsyncOpenAI:
+        """An SDK client; without a transport of its own it goes by httpx2's, which knows proxies and every time-out."""
         http = httpx2.AsyncClient(
+            transport=transport,
             verify=_trust(),
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             timeout=httpx2.Timeout(self._timeout, connect=15.0),
         )
         return openai.AsyncOpenAI(api_key=self._secret, base_url=self._where, max_retries=0, http_client=http)
+
+    def _transport(self) -> Transport | None:
+        """Ours, unless a proxy stands between us and the endpoint."""
+        parts = urlsplit(self._where)
+        proxied = {parts.scheme, "all"} & getproxies().keys() and not proxy_bypass(parts.hostname or "")
+        return None if proxied else Transport(_trust())
 
 
 @lru_cache(maxsize=1)
