@@ -80,7 +80,7 @@ async def ask_all(engine: Engine, generator: GeneratorConfig, n: int, jpeg: byte
     places, came = asyncio.Semaphore(2 * generator.concurrency + 128), []
 
     async def ready() -> bytes:
-        return jpeg
+        return await engine.io(base64.b64encode, jpeg)
 
     async def one(i: int) -> None:
         await engine.answer(opening(digest(str(i).encode()), "t", generator), ready)

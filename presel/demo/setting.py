@@ -31,6 +31,7 @@ from presel.config import (
 from presel.demo.annotator import annotator, sent_picture
 from presel.demo.endpoint import serve
 from presel.demo.pool import Answers, write_pool
+from presel.images import API_VERSION
 from presel.keys import digest
 from presel.storage import open_store
 
@@ -109,7 +110,7 @@ def pool(
 ) -> tuple[Answers, dict[str, str]]:
     """The answers to the pool at `uri`, which is drawn first if it is not there, and which content each sent picture shows."""
     place = open_store(uri)
-    known, seen = folder / f"answers-{images}-{seed}.json", folder / f"pictures-{images}-{seed}.json"
+    known, seen = folder / f"answers-{images}-{seed}.json", folder / f"pictures-{images}-{seed}-v{API_VERSION}.json"
     if known.exists() and seen.exists() and next(iter(place.list()), None) is not None:
         return Answers.load(known), json.loads(seen.read_text())
     pictures: dict[str, str] = {}

@@ -5,9 +5,10 @@ from presel.images.decoding import Picture, decode, open_picture
 from presel.images.formats import not_an_image_by_name
 from presel.images.guard import open_guarded
 from presel.images.reasons import Reason, Rejected
-from presel.images.rendering import for_api, thumbnail
+from presel.images.rendering import API_VERSION, for_api, thumbnail
 
 __all__ = [
+    "API_VERSION",
     "Picture",
     "Reason",
     "Rejected",

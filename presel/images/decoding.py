@@ -37,11 +37,13 @@ def decode(data: bytes, limits: ImageConfig, key: str = "") -> Image.Image | Rej
     return picture if isinstance(picture, Rejected) else picture.image
 
 
-def open_picture(data: bytes, limits: ImageConfig, key: str = "", side: int | None = None) -> Picture | Rejected:
+def open_picture(
+    data: bytes, limits: ImageConfig, key: str = "", side: int | None = None, longer: int | None = None
+) -> Picture | Rejected:
     """The same, with what the header said.
 
-    `side`: the caller will shrink the picture until its shorter side is `side` pixels, so a JPEG may be decoded at 1/2, 1/4 or
-    1/8 (in the DCT domain) as long as twice that many pixels remain.
+    `side`, `longer`: the caller will shrink the picture until its shorter or longer side is that many pixels, so a JPEG may be
+    decoded at 1/2, 1/4 or 1/8 (in the DCT domain) as long as twice that many pixels remain.
     """
     if not data:
         return Rejected(Reason.ZERO_BYTE)
@@ -53,7 +55,7 @@ def open_picture(data: bytes, limits: ImageConfig, key: str = "", side: int | No
     try:
         with Image.open(io.BytesIO(data), formats=_plugins(kind)) as opened:
             refused = _outside_limits(opened.size, limits) or _incomplete(kind, data) or _endless(kind, data)
-            return refused or _load(opened, kind, side)
+            return refused or _load(opened, kind, _scale(opened.size, side, longer))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Rejected(Reason.TOO_MANY_PIXELS, f"its header announces more than {limits.max_pixels:,} pixels in all")
     except (
@@ -91,10 +93,14 @@ def _endless(format: str, data: bytes) -> Rejected | None:
     )
 
 
-def _load(opened: Image.Image, format: str, side: int | None) -> Picture:
+def _scale(size: tuple[int, int], side: int | None, longer: int | None) -> float:
+    """The least share of a picture's width and height that must be decoded."""
+    return 2 * side / min(size) if side is not None else 2 * longer / max(size) if longer is not None else 1.0
+
+
+def _load(opened: Image.Image, format: str, scale: float) -> Picture:
     width, height = opened.size
-    if side is not None and format == "JPEG":
-        scale = 2 * side / min(width, height)
+    if scale < 1 and format == "JPEG":
         opened.draft(None, (int(width * scale) + 1, int(height * scale) + 1))
     opened.load()
     # Only now: asking a PNG for its EXIF decodes it, and swallows the error that a corrupt one raises.

@@ -1,7 +1,7 @@
 """A picture for somebody else's eyes: the annotator behind the API, and the reader of the report.
 
-Both are made from the decoded, upright, sRGB picture, so a CMYK or EXIF-rotated original looks the same to the annotator as to
-the encoder. The same bytes in give the same bytes out: no metadata, no timestamps, fixed encoder settings.
+Both show the decoded, upright, sRGB picture, so a CMYK or EXIF-rotated original looks the same to the annotator as to the
+encoder. The same bytes in give the same bytes out: no metadata, no timestamps, fixed encoder settings.
 """
 
 from __future__ import annotations
@@ -12,19 +12,29 @@ from PIL import Image
 
 from presel.config import ImageConfig
 from presel.errors import InputError
-from presel.images.decoding import decode
+from presel.images.decoding import open_picture
+from presel.images.lossless import as_it_is
 from presel.images.reasons import Rejected
+
+API_VERSION = 2
+"""Of what `for_api` makes, as paid answers are keyed by it. Raise it when the same image gives other bytes.
+
+1: every picture decoded whole and encoded anew. 2: a JPEG that needs nothing done is sent without its metadata, a large one is
+decoded at a half, a quarter or an eighth first.
+"""
 
 _THUMBNAIL_BYTES = 10_000
 
 
 def for_api(data: bytes, limits: ImageConfig, side: int) -> bytes:
-    """A JPEG of quality 90 whose longer side is at most `side` pixels; smaller pictures keep their size.
+    """A JPEG whose longer side is at most `side` pixels: the original's own data if it is one, else encoded at quality 90.
+
+    Smaller pictures keep their size. Takes 0.1 ms for what is sent as it is, 4 ms for other pictures of 768 x 600 pixels.
 
     Raises InputError when the bytes are no usable picture: they were one when they were embedded, so this means that other
     bytes were passed than those of the sample.
     """
-    return _jpeg(_shrunk(_usable(data, limits), side), 90)
+    return as_it_is(data, limits, side) or _jpeg(_shrunk(_usable(data, limits, side), side), 90)
 
 
 def thumbnail(data: bytes, side: int, limits: ImageConfig | None = None) -> bytes:
@@ -32,7 +42,7 @@ def thumbnail(data: bytes, side: int, limits: ImageConfig | None = None) -> byte
 
     Quality is lowered first, then size. Raises InputError as `for_api` does.
     """
-    image = _shrunk(_usable(data, limits or ImageConfig()), side)
+    image = _shrunk(_usable(data, limits or ImageConfig(), side), side)
     while True:
         for quality in (82, 70, 55, 40, 25):
             encoded = _jpeg(image, quality)
@@ -41,11 +51,14 @@ def thumbnail(data: bytes, side: int, limits: ImageConfig | None = None) -> byte
         image = _shrunk(image, max(image.size) * 3 // 4)
 
 
-def _usable(data: bytes, limits: ImageConfig) -> Image.Image:
-    image = decode(data, limits)
-    if isinstance(image, Rejected):
-        raise InputError("not a usable picture", expected="bytes that decode", got=f"{image.reason}: {image.detail}")
-    return image
+def _usable(data: bytes, limits: ImageConfig, side: int) -> Image.Image:
+    """At least twice the pixels that are left when the longer side is shrunk to `side`."""
+    picture = open_picture(data, limits, longer=side)
+    if isinstance(picture, Rejected):
+        raise InputError(
+            "not a usable picture", expected="bytes that decode", got=f"{picture.reason}: {picture.detail}"
+        )
+    return picture.image
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:

@@ -6,14 +6,13 @@ is durable before anybody looks at it. What is killed between the provider's ans
 at most the requests in flight.
 
 Stages run in threads (Prefect's task runner) and share one engine per store and endpoint, so eight tasks of a flow
-do not ask eight times as fast as the limit allows. The engine's own thread runs the event loop; files, S3 and
-pictures are handled in a pool of threads.
+do not ask eight times as fast as the limit allows. The engine's own thread runs the event loop; files and S3
+are handled in a pool of threads, pictures in another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import math
 import signal
@@ -46,6 +45,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 _IO_THREADS = 16
+_PICTURE_THREADS = 16
 
 
 class Engine:
@@ -62,6 +62,7 @@ class Engine:
         self._asking: dict[str, asyncio.Task[tuple[Answer, bool]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pool = ThreadPoolExecutor(_IO_THREADS, thread_name_prefix="presel-io")
+        self._pictures = ThreadPoolExecutor(_PICTURE_THREADS, thread_name_prefix="presel-picture")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="presel-instruct", daemon=True)
         self._thread.start()
@@ -101,6 +102,7 @@ class Engine:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._pool.shutdown()
+        self._pictures.shutdown()
         self._loop.close()
 
     # --- for coroutines in the loop ----------------------------------------------------------------------------------
@@ -109,12 +111,16 @@ class Engine:
         """Run something blocking in the engine's pool of threads."""
         return await self._loop.run_in_executor(self._pool, work, *args)
 
+    async def prepared(self, work: Callable[..., T], *args: Any) -> T:
+        """The same for making pictures: hundreds that wait for a CPU must not stand before an answer that is to be kept."""
+        return await self._loop.run_in_executor(self._pictures, work, *args)
+
     async def answer(
         self, request: Request, picture: Callable[[], Awaitable[bytes]], *, urgent: bool = False
     ) -> tuple[Answer, bool]:
         """The answer to a request, and whether this call bought it.
 
-        `picture` gives the JPEG to send; it is asked for only if the ledger has no answer. Raises Unanswerable when
+        `picture` gives the JPEG to send, in base64; it is asked for only if the ledger has no answer. Raises Unanswerable when
         this request alone cannot be answered, and a PreselError when the run cannot go on.
         """
         asking = self._asking.get(request.key)
@@ -129,21 +135,25 @@ class Engine:
     async def _ask(
         self, request: Request, picture: Callable[[], Awaitable[bytes]], urgent: bool
     ) -> tuple[Answer, bool]:
-        found = await self.io(self._ledger.find, request.key) or await self._batches.fetched(request.key)
+        found = await self.io(self._paid, request) or await self._batches.fetched(request.key)
         if found is not None:
             return found, False
-
-        async def encoded() -> bytes:
-            return base64.b64encode(await picture())
+        if self._desk.stopped is not None:  # whoever goes on without its answers need not read its pictures
+            raise self._desk.stopped
 
         batch = self.generator.batch
         if self.generator.mode == "batch" and not (urgent and batch.finish_live):
-            answered = await self._batches.answer(request, encoded)
+            answered = await self._batches.answer(request, picture)
             if answered is not None:
                 return answered
         if not self._desk.queue and not self._desk.ready:
             self.done.last_answer = time.monotonic()  # the time in which nobody asked anything does not count
-        return await self._desk.add(request, await encoded(), urgent).answer
+        return await self._desk.add(request, await picture(), urgent).answer
+
+    def _paid(self, request: Request) -> Answer | None:
+        """The answer to a request, or to the same one about the picture that an older release would have sent."""
+        keys = (request.key, *(older.key for older in request.earlier()))
+        return next((found for key in keys if (found := self._ledger.find(key))), None)
 
     def _asked(self, key: str, task: asyncio.Task[tuple[Answer, bool]]) -> None:
         self._asking.pop(key, None)

@@ -2,9 +2,13 @@
 
 The key covers everything that can change the answer: the image's content digest, how the picture is made from it,
 the rendered messages, the schema, the model, its parameters and the endpoint. It leaves out everything that changes
-by itself: the place of a row in its table, the pool, signed links, the time, the re-encoded picture (whose bytes are
-the transform's business, named by its specification), and everything that is only about how to ask (timeouts,
+by itself: the place of a row in its table, the pool, signed links, the time, the sent picture (whose bytes are
+the transform's business, named by its specification and version), and everything that is only about how to ask (timeouts,
 concurrency, prices, the key's variable).
+
+A new version of the transform is another key, so no answer is filed under a picture that was not the one sent. What was paid
+for under an older version still counts (`earlier`): it is the same question about the same image, and differs by what an
+encoder loses. So a release that prepares pictures better asks nothing again.
 
 A follow-up is a request of its own, made from the first one and the answer it got, so a rerun walks through the same
 requests and finds all of them paid.
@@ -21,6 +25,7 @@ from functools import cached_property
 from typing import Any
 
 from presel.config import GeneratorConfig
+from presel.images import API_VERSION
 from presel.instruct.prompts import SCHEMA, render
 
 PICTURE = "image:"
@@ -58,6 +63,11 @@ class Request:
             "parameters": dict(self.parameters),
             "base_url": self.base_url,
         }
+
+    def earlier(self) -> list[Request]:
+        """The same question about the picture as older versions of the transform made it, the newest first."""
+        versions = range(self.picture["version"] - 1, 0, -1)
+        return [replace(self, picture={**self.picture, "version": version}) for version in versions]
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Request:
@@ -104,7 +114,7 @@ class Request:
         return b"".join((before, b'"url":"data:image/jpeg;base64,', picture, b'"', after))
 
 
-def opening(content: str, task: str, generator: GeneratorConfig, picture_version: int = 1) -> Request:
+def opening(content: str, task: str, generator: GeneratorConfig, picture_version: int = API_VERSION) -> Request:
     """The first request about an image of a task.
 
     `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them.

@@ -7,19 +7,20 @@ the pool: a sample holds one encoded picture, about 130 kB.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
-from presel.errors import InputError
+from presel.errors import BudgetExceeded, InputError
 from presel.images import Rejected, for_api
 from presel.instruct.dialogue import Instruction, follow
 from presel.instruct.engine import Engine
 from presel.instruct.jobs import Unanswerable
 from presel.instruct.judging import judge
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import Problem
+from presel.instruct.parsing import CAP_REACHED, Problem
 from presel.instruct.request import Request, opening
 from presel.keys import digest
 from presel.sources import Source, open_source
@@ -108,11 +109,15 @@ class Samples:
                 step = word or step
         except Unanswerable as error:
             step = Problem(error.reason, str(error))
+        except BudgetExceeded:
+            if self.generator.on_cap == "stop":
+                raise
+            step = Problem(CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
 
     async def _picture(self, row: Row) -> bytes:
-        """The JPEG to send. Raises Unanswerable when the image is gone or is not the one that was chosen."""
-        return await self.engine.io(self._encoded, row["key"], row["content"])
+        """The JPEG to send, in base64. Raises Unanswerable when the image is gone or is not the one that was chosen."""
+        return await self.engine.prepared(self._encoded, row["key"], row["content"])
 
     def _encoded(self, key: str, content: str) -> bytes:
         data = self._source.read(key)
@@ -121,6 +126,6 @@ class Samples:
         if digest(data) != content:
             raise Unanswerable("changed", "the image is not the one that was embedded and chosen")
         try:
-            return for_api(data, self.images, self.generator.image_side)
+            return base64.b64encode(for_api(data, self.images, self.generator.image_side))
         except InputError as error:
             raise Unanswerable("undecodable", str(error.got)) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from presel.demo.setting import s3_server
 from presel.errors import StorageUnavailable
 from presel.instruct import keeping
 from presel.instruct.ledger import Ledger
+from presel.instruct.request import Request
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from tests.instruct.pools import BATCH, Pool, generator, reasons, rows
@@ -232,3 +234,19 @@ def test_other_bytes_under_an_old_name_are_another_image(pool: Pool) -> None:
         changed.file(0).write_bytes(pool.file(7).read_bytes())
         ref = changed.instruct(generator(endpoint.url), picked=1, images=1)
     assert reasons(ref) == ["changed"]
+
+
+def test_a_better_way_to_make_pictures_asks_nothing_again(pool: Pool) -> None:
+    with serve(looks, faults={"wrong_schema": 0.3}, seed=3) as endpoint:
+        turns = [row["turns"] for row in rows(pool.instruct(generator(endpoint.url), picked=12))]
+        asked = endpoint.counts.total
+        store = open_store(pool.store)
+        for answer in list(Ledger(store).answers()):  # as the release before would have kept them
+            (older,) = Request.of(answer.request).earlier()
+            store.delete(f"ledger/answers/{answer.key[:2]}/{answer.key}.json")
+            Ledger(store).keep(replace(answer, key=older.key, request=older.document()))
+        pool.forget_tables()
+        again = pool.instruct(generator(endpoint.url), picked=12)
+    assert asked > 12
+    assert endpoint.counts.total == asked
+    assert [row["turns"] for row in rows(again)] == turns
