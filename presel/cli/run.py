@@ -116,5 +116,5 @@ def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
     allowed = before["spent_usd"] + before["reserved_usd"] + reference
     cap = settings.generator.max_cost
     capped = allowed if cap == "unlimited" else min(cap, allowed)
-    generator = settings.generator.model_copy(update={"max_cost": capped})
+    generator = settings.generator.model_copy(update={"max_cost": capped, "on_cap": "stop"})
     return settings.model_copy(update={"generator": generator})

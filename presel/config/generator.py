@@ -79,6 +79,11 @@ class GeneratorConfig(Section):
     max_cost: Annotated[float | Literal["unlimited"], Operational] = Field(
         ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
     )
+    on_cap: Annotated[Literal["stop", "publish"], Operational] = Field(
+        "stop",
+        description="when the next request could pass max_cost. stop: the run ends, exit 7, and publishes nothing; publish: what "
+        "is paid for is published, the rest is rejected as cap_reached until a run with a higher cap asks for it",
+    )
     prices: Annotated[PriceConfig | None, Operational] = None
     mode: Annotated[Literal["live", "batch"], Operational] = Field(
         "live", description="batch: through the provider's batch API, at half the price, within a day"

@@ -115,8 +115,8 @@ class Leasing:
             where="generator.max_cost",
             expected=f"at most {self._max_cost} USD spent by this store",
             got=f"{self._purse.spent():.4f} USD spent",
-            fix="every answer so far is kept and never bought again: raise `max_cost` and run again to go on, or lower "
-            "`budget.share` to publish what is paid for (a smaller budget picks a subset of a larger one)",
+            fix="every answer so far is kept and never bought again: raise `max_cost` and run again to go on, or set "
+            "`generator.on_cap: publish` to publish what is paid for",
         )
 
     def _warn(self) -> None:

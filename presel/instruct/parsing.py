@@ -23,6 +23,10 @@ class Turn:
     response: str
 
 
+CAP_REACHED = "cap_reached"
+"""The reason of a reject for which nothing but money was missing."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why an answer gives no turns. `remedy`: what may be done about it, once."""

@@ -45,6 +45,7 @@ def card(
             models=sorted({row["model"] for row in records if row["model"]}),
             size=size_category(sums.records),
             saved=_saved(sums),
+            unpaid=sum(row["reason"] == "cap_reached" for row in rejects),
         )
     )
 

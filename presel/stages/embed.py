@@ -25,17 +25,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from presel import encoders, progress, table_store
+from presel import again, encoders, progress, table_store
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder
-from presel.errors import NotFound
 from presel.images import Reason, Rejected, attempt, open_guarded
 from presel.keys import digest
 from presel.parallel import cores
 from presel.pipeline import Stopwatch, ahead, shared_pool
 from presel.sources import Source, open_source
 from presel.stage import Stage, store_of
-from presel.storage import open_store
 from presel.table_store import Output
 from presel.tables import TableRef, embeddings, rows_of
 
@@ -58,35 +56,7 @@ class EmbedStage(Stage[P]):
     def key(self, inputs: Mapping[str, Any]) -> str:
         encoder: EncoderConfig = inputs["encoder"]
         what = {"identity": encoders.identity(encoder), "images": encoder.images}
-        return _open_key(store_of(inputs), self.name, super().key({**inputs, "encoder": what}))
-
-
-def _open_key(store: str, stage: str, first: str) -> str:
-    """The key of the output that is final, or of the one to make: a part without failed reads has one key for ever.
-
-    A small object says which output was the last, so that older ones may be cleared away.
-    """
-    try:
-        key = _key(first, int(open_store(store).read(f"again/{stage}/{first}")))
-    except NotFound:
-        key = first
-    made = table_store.find(store, stage, key)
-    again = made is not None and made.rejects > 0 and table_store.facts(made)["failed_reads"] > 0
-    return _key(first, _number(key) + 1) if again else key
-
-
-def _key(first: str, number: int) -> str:
-    return f"{first}-{number}" if number else first
-
-
-def _number(key: str) -> int:
-    return int(key.partition("-")[2] or 0)
-
-
-def _former(out: Output) -> TableRef | None:
-    """The output before this one, in which reads failed."""
-    first, number = out.key.partition("-")[0], _number(out.key)
-    return table_store.find(out.store, out.stage, _key(first, number - 1)) if number else None
+        return again.open_key(store_of(inputs), self.name, super().key({**inputs, "encoder": what}), "failed_reads")
 
 
 class Image(NamedTuple):
@@ -152,7 +122,7 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
             done += len(batch)
             progress.report("embed", part.label, done, len(images), "images")
     table = pa.concat_tables(tables).combine_chunks()
-    if table.num_rows or _former(out) is None:
+    if table.num_rows or again.former(out) is None:
         out.write(table, schema, part.label)
     _note(out, len(images), time.perf_counter() - started, seconds, model)
     out.note(failed_reads=failed)
@@ -165,19 +135,18 @@ embed_part = EmbedStage(_embed_part, "embed", 2)
 def _wanted(out: Output, part: TableRef) -> list[Row]:
     """The rows to embed: all of the part, or what an earlier output could not read, whose other rows are taken over."""
     rows = rows_of(table_store.read(part))
-    former = _former(out)
+    former = again.former(out)
     if former is None:
         return rows
-    first, number = out.key.partition("-")[0], _number(out.key)
-    open_store(out.store).write(f"again/{out.stage}/{first}", str(number).encode())
+    again.is_last(out)
     out.adopt(former.parts)
-    again = set()
+    unread = set()
     for row in rows_of(table_store.rejects(former)):
         if row["reason"] in _PASSING:
-            again.add(row["id"])
+            unread.add(row["id"])
         else:
             out.reject(**{name: row[name] for name in ("task", "key", "id", "reason", "detail")})
-    return [row for row in rows if row["image_id"] in again]
+    return [row for row in rows if row["image_id"] in unread]
 
 
 def _images(rows: list[Row]) -> list[Image]:

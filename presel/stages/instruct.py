@@ -8,53 +8,82 @@ Seats are handed on in rounds, when every answer of the round before is in: so w
 answers alone, never on which came first, and a rerun from the ledger gives the same bytes. The price is one round
 trip per round, of which there are seldom more than three. Samples are asked for in pick order, so that a run which
 ends at the money cap has paid for the beginning of the ranking: exactly what a smaller budget would have picked.
+
+With `on_cap: publish` such a run does not end: what is not paid for is rejected as `cap_reached`, its seat stays empty, and the
+table is not the last word (`presel.again`): the next run asks for the rest, and buys nothing twice. The same goes for
+`unavailable`, a request that got no answer while nobody else did.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from presel import progress, table_store
+from presel import again, progress, table_store
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.dialogue import Instruction
 from presel.instruct.engine import Engine, draining_on_sigterm, shared
-from presel.instruct.parsing import Problem
+from presel.instruct.parsing import CAP_REACHED, Problem
 from presel.instruct.samples import Row, Samples, Verdict
-from presel.stage import stage
+from presel.stage import Stage, store_of
 from presel.table_store import Output
 from presel.tables import INSTRUCTIONS, TableRef
 
+P = ParamSpec("P")
 T = TypeVar("T")
+log = logging.getLogger(__name__)
+_ANOTHER_TIME = frozenset({CAP_REACHED, "unavailable"})
+"""Reasons that say something about the moment: the next run asks about these samples again."""
 _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
 
 
-@stage("instruct", version=1)
-def instruct(
+class InstructStage(Stage[P]):
+    """A stage whose key also holds how often an answer was held back by the cap or could not be had."""
+
+    def key(self, inputs: Mapping[str, Any]) -> str:
+        return again.open_key(store_of(inputs), self.name, super().key(inputs), "unanswered")
+
+
+def _instruct(
     out: Output, wanted: TableRef, source: SourceConfig, generator: GeneratorConfig, images: ImageConfig
 ) -> None:
     """INSTRUCTIONS for as many samples of one task as `wanted` (REFERENCE or SELECTION) has picked, sorted by sample id.
 
-    Raises ConfigError (no key, no price, a template that does not render), BudgetExceeded, EndpointRefused and
-    EndpointUnavailable; whatever was answered until then is in the ledger.
+    Raises ConfigError (no key, no price, a template that does not render), BudgetExceeded (with `on_cap: stop`),
+    EndpointRefused and EndpointUnavailable; whatever was answered until then is in the ledger.
     """
     rows = sorted(table_store.read(wanted, _COLUMNS).to_pylist(), key=_by_order)
     reserve = [row for row in rows if not row["picked"]]
     seats = [row for row in rows if row["picked"]]
     verdicts: list[Verdict] = []
+    again.is_last(out)
     with draining_on_sigterm(), shared(wanted.store, generator) as engine:
         samples = Samples(engine, source, generator, images)
         waiting = _Waiting(wanted, len(seats), engine)
         while seats:
             answered = waiting.until(engine.run(samples.instruct(seats, waiting.hear)))
             verdicts += answered
-            seats = successors([v.row for v in answered if isinstance(v.outcome, Problem)], reserve)
+            seats = successors([v.row for v in answered if _leaves_a_seat(v)], reserve)
     _write(out, verdicts, generator, wanted.label)
     picked = sum(row["picked"] for row in rows)
-    out.note(**_facts(verdicts, picked))
+    facts = _facts(verdicts, picked)
+    out.note(**facts)
+    if facts["unpaid"]:
+        said = "%s: %d of %d picks are not paid for: the money cap is reached (generator.max_cost)"
+        log.warning(said, wanted.label, facts["unpaid"], picked)
+
+
+instruct = InstructStage(_instruct, "instruct", 1)
+"""instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
+
+
+def _leaves_a_seat(verdict: Verdict) -> bool:
+    """Whether another sample may take its seat: there is no money for that one either where the cap is reached."""
+    return isinstance(verdict.outcome, Problem) and verdict.outcome.reason != CAP_REACHED
 
 
 def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
@@ -143,6 +172,7 @@ def _facts(verdicts: Sequence[Verdict], picked: int) -> dict[str, Any]:
     """Money and counts. `spent_usd` is this run's; `cost_usd` that of every answer used, whichever run bought it."""
     answers = [(answer, new) for v in verdicts for answer, new in zip(v.answers, v.bought, strict=True)]
     rejected = [v for v in verdicts if isinstance(v.outcome, Problem)]
+    reasons = Counter(v.outcome.reason for v in verdicts if isinstance(v.outcome, Problem))
     return {
         "requests": sum(new for _, new in answers),
         "reused": sum(not new for _, new in answers),
@@ -152,5 +182,7 @@ def _facts(verdicts: Sequence[Verdict], picked: int) -> dict[str, Any]:
         "rejected_usd": sum(v.cost_usd for v in rejected),
         "input_tokens": sum(answer.input_tokens for answer, _ in answers),
         "output_tokens": sum(answer.output_tokens for answer, _ in answers),
+        "unpaid": reasons[CAP_REACHED],
+        "unanswered": sum(reasons[reason] for reason in _ANOTHER_TIME),
         "shortfall": picked - (len(verdicts) - len(rejected)),
     }

@@ -30,6 +30,7 @@ from presel.dataset import history, versions
 from presel.dataset.changes import diff, drift
 from presel.dataset.records import chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
+from presel.instruct.parsing import CAP_REACHED
 from presel.report.card import card
 from presel.run_record import RunRecord
 from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, TableRef, rows_of
@@ -90,6 +91,11 @@ class Content:
     rejects: pa.Table
     settings: dict[str, Any]
 
+    @property
+    def unpaid(self) -> int:
+        """Chosen images without instructions because the money cap was reached."""
+        return sum(row["reason"] == CAP_REACHED for row in rows_of(self.rejects))
+
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         return rows_of(self.records)
@@ -118,6 +124,8 @@ def _publish(
     libraries = library_versions()
     promise = {"content": content.digest, "before": before and before.version, "libraries": libraries, **made_from}
     number = versions.claim(store, name, promise)
+    if content.unpaid:
+        log.warning("%s version %d lacks %d images that the money cap held back", name, number, content.unpaid)
     changes = changes_against(before, content)
     description = card(
         name,
@@ -149,6 +157,7 @@ def changes_against(before: DatasetRef | None, content: Content) -> dict[str, An
     old_plan = _rows(before, "plan.parquet") if before else []
     return {
         "before": before and before.version,
+        "unpaid": content.unpaid,
         "records": diff(old_records, content.rows),
         "weights": drift(_weights(old_plan), _weights(rows_of(content.plan))),
     }
