@@ -23,6 +23,7 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from presel.config import DatasetConfig
 from presel.progress import Listener, Pace, Progress, duration
+from presel.report.card import plain
 from presel.report.figures import dollars
 from tasks.artifacts import LiveArtifact
 
@@ -136,7 +137,7 @@ class Board:
         now = datetime.now(UTC).strftime("%H:%M:%S UTC")
         took = duration(time.monotonic() - self._began)
         with self._lock:
-            rows, money = [_row(lane) for lane in self.lanes], self._money()
+            rows, money = [_row(lane, state == RUNNING) for lane in self.lanes], self._money()
         head = "| stage | tasks | done | pace |\n|---|---|---|---|\n"
         return f"**{state}**, {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
 
@@ -181,12 +182,12 @@ class Board:
         )
 
 
-def _row(lane: Lane) -> str:
+def _row(lane: Lane, running: bool) -> str:
     others = ", ".join(
         f"{count} {state.lower()}" for state, count in sorted(lane.ended.items()) if state != "Completed"
     )
     tasks = f"{lane.ended.total():,} of {lane.tasks:,}" + (f" ({others})" if others else "")
-    return f"| {lane.name} | {tasks} | {_done(lane)} | {'' if lane.over else _pace(lane)} |\n"
+    return f"| {lane.name} | {tasks} | {_done(lane)} | {_pace(lane) if running and not lane.over else ''} |\n"
 
 
 def _done(lane: Lane) -> str:
@@ -217,12 +218,12 @@ def open_board(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> No
     _boards[str(flow_run.id)] = Board(_dataset(flow_run.parameters), str(flow_run.id))
 
 
-def close_board(_flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
+def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - workers pass it by name
     """A hook of every flow, for each way in which one can end."""
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
         words = f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
-        found.say(words.replace("|", "/"))
+        found.say(plain(words))
 
 
 def _dataset(parameters: dict[str, Any]) -> str:
