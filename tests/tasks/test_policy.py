@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -15,7 +17,7 @@ from presel.stages.cluster import cluster
 from presel.storage import open_store
 from presel.table_store import Output
 from presel.tables import CLUSTERS
-from tasks.policy import ContentKey, worth_retrying
+from tasks.policy import FLOW, ContentKey, worth_retrying
 
 
 def every_task() -> list[Task]:
@@ -82,3 +84,9 @@ class _State:
 )
 def test_only_what_may_pass_by_itself_is_tried_again(error, again):
     assert worth_retrying(None, None, _State(error)) is again
+
+
+@pytest.mark.parametrize("event", ["on_cancellation", "on_crashed"])
+def test_hooks_that_workers_call_take_their_parameters_by_name(event: str) -> None:
+    for hook in FLOW[event]:
+        assert list(inspect.signature(hook).parameters) == ["flow", "flow_run", "state"]
