@@ -16,7 +16,7 @@ def gc(
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
     delete: Annotated[bool, typer.Option("--delete", help="Remove what was marked by an earlier `presel gc`.")] = False,
-    grace: Annotated[float, typer.Option(min=0, help="Hours that must lie between marking and removing.")] = 24.0,
+    grace: Annotated[float, typer.Option(min=0, help="Hours that must lie between marking and removing.")] = 144.0,
     as_json: AsJson = False,
 ) -> None:
     """What neither a version nor the latest record needs. Marks it; removes nothing without --delete."""

@@ -6,7 +6,8 @@ Everything else below `tables/` and `results/` is what `presel` can make again a
 
 A refresh that is under way has tables that no record names yet. So removal takes two looks: one that *marks* what is not
 needed (with the time), and a later one that removes what was marked at least `grace` ago and is still not needed. A weekly
-run does both. Should something be removed under a run nevertheless, the run fails, and the next one makes it again.
+run does both. The grace is six days: a run may wait a day for a batch of answers, and longer for a large pool's vectors.
+Should something be removed under a run nevertheless, the run fails, and the next one makes it again.
 
 A catalog takes parts over from earlier ones, so liveness is decided file by file. Of an output that goes, the manifest goes
 first: a half removed output does not exist, rather than being broken.
@@ -30,7 +31,7 @@ from presel.storage import Entry, Store, open_store
 from presel.tables import TableRef
 
 MARKS = "housekeeping/marked.json"
-DAY = timedelta(days=1)
+GRACE = timedelta(days=6)
 
 
 class Garbage(NamedTuple):
@@ -42,7 +43,7 @@ class Garbage(NamedTuple):
     """Marked long enough ago to be removed now."""
 
 
-def look(store: str, grace: timedelta = DAY, now: datetime | None = None) -> list[Garbage]:
+def look(store: str, grace: timedelta = GRACE, now: datetime | None = None) -> list[Garbage]:
     """What is not needed, in path order. Marks what is seen for the first time; removes nothing.
 
     Raises IntegrityError when a record cannot be read: what it needs would be unknown.
@@ -80,7 +81,7 @@ class Collected(NamedTuple):
     stages: dict[str, tuple[int, int]]
 
 
-def collect(store: str, delete: bool, grace: timedelta = DAY) -> Collected:
+def collect(store: str, delete: bool, grace: timedelta = GRACE) -> Collected:
     """Look, mark, and, if told to, remove what is due."""
     garbage = look(store, grace)
     stages: dict[str, tuple[int, int]] = {}

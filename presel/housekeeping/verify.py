@@ -16,6 +16,7 @@ from presel.config import SourceConfig
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
 from presel.images import Rejected
+from presel.instruct.lease_log import damaged
 from presel.instruct.ledger import Ledger
 from presel.keys import digest
 from presel.run_record import RunRecord
@@ -86,7 +87,7 @@ def _table(ref: TableRef) -> Iterator[str]:
 
 
 def _answers(record: RunRecord) -> Iterator[str]:
-    """Each answer in the ledger is what was written, and each published one is there."""
+    """Each answer in the ledger is what was written, each published one is there, and so is the money log."""
     missing = _published(record)
     for done, (key, found) in enumerate(Ledger(open_store(record.config.store)).checked(), start=1):
         missing.pop(key, None)
@@ -94,6 +95,7 @@ def _answers(record: RunRecord) -> Iterator[str]:
             yield f"ledger: {key}: {found.what}"
         progress.report("verify", "ledger", done, done + len(missing), "answers")
     yield from (f"ledger: the answer {request} about {key} is gone" for request, key in missing.items())
+    yield from (f"ledger: {error.where}: {error.what}" for error in damaged(open_store(record.config.store)))
 
 
 def _published(record: RunRecord) -> dict[str, str]:

@@ -12,11 +12,11 @@ behind the last one read, and a claim that loses reads on before it tries again.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from presel.errors import AlreadyExists, NotFound
+from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.sealed import seal, unseal
 from presel.storage import Store
 
@@ -135,14 +135,28 @@ class LeaseLog:
             self._totalled = self._through
 
     def _read(self, path: str) -> dict[str, Any] | None:
-        try:
-            data = self.store.read(path)
-        except NotFound:
-            return None
-        where, fix = self.store.locate(path), "restore it from a backup: nothing else says what was spent"
-        document = unseal(data, FORMAT, what="the money log", where=where, fix=fix)
-        document.pop("format")
-        return document
+        return _read(self.store, path)
+
+
+def damaged(store: Store) -> Iterator[IntegrityError]:
+    """What is wrong with the log, document by document. Reads all of it."""
+    for folder in (LEASES, LOST, TOTALS):
+        for entry in store.list(f"{folder}/"):
+            try:
+                _read(store, entry.path)
+            except IntegrityError as error:
+                yield error
+
+
+def _read(store: Store, path: str) -> dict[str, Any] | None:
+    try:
+        data = store.read(path)
+    except NotFound:
+        return None
+    where, fix = store.locate(path), "restore it from a backup: nothing else says what was spent"
+    document = unseal(data, FORMAT, what="the money log", where=where, fix=fix)
+    document.pop("format")
+    return document
 
 
 def _lease_path(number: int) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,8 +12,8 @@ import pytest
 from presel import run_record, table_store
 from presel.dataset import versions
 from presel.errors import IntegrityError
-from presel.housekeeping.gc import MARKS, collect, look, remove
-from presel.housekeeping.verify import record_of, verify, verify_latest
+from presel.housekeeping.gc import GRACE, MARKS, collect, look, remove
+from presel.housekeeping.verify import verify, verify_latest
 from presel.stages.report import build_report
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import put
@@ -38,7 +40,7 @@ def test_what_an_older_run_made_goes_and_the_latest_stays_whole(pool: Pool):
     # The first catalog went, but for the part that the second took over from it.
     catalogs = {path.split("/")[2] for path in before if path.startswith("tables/ingest/")}
     assert len(catalogs) == 2
-    assert sum(path.startswith("tables/ingest/") for path in gone) == 3
+    assert sum(path.startswith("tables/ingest/") for path in gone) == 4
     freed = remove(pool.config.store, garbage)
     after = files(pool.config.store)
     assert freed == sum(len(before[path]) for path in gone)
@@ -48,18 +50,18 @@ def test_what_an_older_run_made_goes_and_the_latest_stays_whole(pool: Pool):
     assert (again.paid, again.embedded, again.version) == (0, 0, 2)
 
 
-def test_nothing_goes_before_it_was_marked_a_day_ago(pool: Pool):
+def test_nothing_goes_before_it_was_marked_a_grace_ago(pool: Pool):
     put(pool, "photo", range(900, 920))
     pool.refresh()
     now = datetime.now(UTC)
     assert not any(found.due for found in look(pool.config.store, now=now))
     assert collect(pool.config.store, delete=True).freed == 0
-    later = look(pool.config.store, now=now + timedelta(hours=25))
+    later = look(pool.config.store, now=now + GRACE + timedelta(hours=1))
     assert all(found.due for found in later)
     # What came to be unneeded after the first look is not due with the rest.
     put(pool, "photo", range(920, 930))
     pool.refresh()
-    latest = look(pool.config.store, now=now + timedelta(hours=25))
+    latest = look(pool.config.store, now=now + GRACE + timedelta(hours=1))
     assert {found.path for found in latest if found.due} == {found.path for found in later}
     assert any(not found.due for found in latest)
 
@@ -96,6 +98,39 @@ def test_half_of_an_output_is_no_output(pool: Pool):
             table_store.read(ref)
 
 
+def test_collections_beside_a_refresh_do_not_disturb_it(pool: Pool):
+    """With the usual grace: whatever a run has made and no record names yet is marked at the most."""
+    put(pool, "photo", range(900, 920))
+    over = threading.Event()
+
+    def collecting() -> int:
+        rounds = 0
+        while not over.is_set():
+            assert collect(pool.config.store, delete=True).freed == 0
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(1) as beside:
+        rounds = beside.submit(collecting)
+        try:
+            second = pool.refresh()
+        finally:
+            over.set()
+        assert rounds.result() > 1
+    assert verify(second.record.dataset, second.record, pool.config.source) == []
+
+
+def test_two_collections_at_once_and_one_cut_short_leave_a_whole_store(pool: Pool):
+    put(pool, "photo", range(900, 920))
+    second = pool.refresh()
+    garbage = look(pool.config.store, timedelta(0))
+    remove(pool.config.store, garbage[: len(garbage) // 2])
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda _: collect(pool.config.store, delete=True, grace=timedelta(0)), range(2)))
+    assert look(pool.config.store) == []
+    assert verify(second.record.dataset, second.record, pool.config.source) == []
+
+
 def test_reports_of_older_versions_stay(pool: Pool):
     first = build_report(pool.last.record)
     run_record.save(first)
@@ -104,24 +139,27 @@ def test_reports_of_older_versions_stay(pool: Pool):
     assert not [found for found in look(pool.config.store) if found.path.startswith("tables/report/")]
 
 
-@pytest.mark.parametrize("what", ["version", "table", "ledger", "picture"])
+@pytest.mark.parametrize("what", ["version", "manifest", "table", "table's manifest", "ledger", "lease", "picture"])
 def test_verify_names_the_byte_that_changed(pool: Pool, what: str):
     store, record = Path(pool.config.store), pool.last.record
     target = {
         "version": store / "datasets/demo/1/data.parquet",
+        "manifest": store / "datasets/demo/1/manifest.json",
         "table": store / record.samples.parts[0].path,
-        "ledger": next(path for path in sorted((store / "ledger/answers").rglob("*.json"))),
+        "table's manifest": store / record.plan.folder / "manifest.json",
+        "ledger": min((store / "ledger/answers").rglob("*.json")),
+        "lease": min((store / "ledger/leases").rglob("*.json")),
         "picture": pool.images / next(iter(pool.last.rows.values()))["key"],
     }[what]
     data = bytearray(target.read_bytes())
-    data[len(data) // 2] ^= 0xFF if what != "ledger" else 0x80
+    data[len(data) // 2] ^= 1
     target.write_bytes(bytes(data))
-    wrong = verify(record.dataset, record_of(record.dataset, str(store)), pool.config.source)
+    wrong = verify(record.dataset, record, pool.config.source)
     assert len(wrong) == 1
     if what == "picture":
         assert verify_latest(str(store), "demo") == record.dataset
     else:
-        with pytest.raises(IntegrityError, match="1 things have changed"):
+        with pytest.raises(IntegrityError, match="change"):
             verify_latest(str(store), "demo")
 
 
