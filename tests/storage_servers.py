@@ -1,4 +1,7 @@
-"""Stores to run the same assertions on: a local folder, and an S3 server in this process, spoken to over HTTP."""
+"""Stores to run the same assertions on: a local folder, and an S3 server in this process, spoken to over HTTP.
+
+Where PRESEL_TEST_S3 names another server (MinIO, Ceph, `rclone serve s3 --auth-key test,testtest`), that one is used.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,16 @@ from pathlib import Path
 
 from presel.demo.setting import environment
 
-_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @contextmanager
 def s3_server() -> Iterator[str]:
     """An S3 endpoint; while it runs, the environment points at it."""
+    if other := os.environ.get("PRESEL_TEST_S3"):
+        with environment(AWS_ENDPOINT_URL=other, **_CREDENTIALS):
+            yield other
+        return
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -27,13 +27,14 @@ def admits(key: str) -> bool:
     return all(part not in ("", ".", "..") for part in parts) and key.isprintable()
 
 
-def read(identity: Identity, bucket: str, key: str, etag: str | None, where: str) -> bytes:
-    """The whole object; with an `etag`, only that version. Raises what Store.read and Store.read_version say."""
+def read(identity: Identity, bucket: str, key: str, etag: str | None, where: str) -> tuple[bytes, str | None]:
+    """The whole object and its etag; with an `etag`, only that version. Raises what Store.read and Store.read_version say."""
     import obstore
 
     options: Any = {"if_match": f'"{etag}"'} if etag else None
     with translated_bulk(where):
-        return bytes(obstore.get(bulk_store(identity, bucket), key, options=options).bytes())
+        answer = obstore.get(bulk_store(identity, bucket), key, options=options)
+        return bytes(answer.bytes()), answer.meta["e_tag"]
 
 
 @lru_cache(maxsize=64)
