@@ -1,10 +1,11 @@
 """How fast to ask: one pacer a process and endpoint, fed with every answer. Arithmetic only: time comes in as a number.
 
 Four brakes, the tightest counts:
-- a window of requests in flight: doubled per round trip until the first 429, then AIMD (x0.75 on a 429, +1 per 25
-  successes);
-- requests and tokens per minute as a leaky bucket (GCRA): evenly spaced, 98.5 % of the limit, a burst of 1 % of it.
-  Together that stays below the limit in every window of 60 s, and uses at least 97 % of it;
+- a window of requests in flight: where no limit is known, doubled per round trip until the first 429, then AIMD (x0.75
+  on a 429, +1 per 25 successes). A known limit needs no careful beginning, which would waste 3 % of the first minute;
+- requests and tokens per minute as a leaky bucket (GCRA): evenly spaced, 99 % of the limit. What is late is caught up on, a
+  quarter of a second at most and 0.8 % of the limit. Together that stays below the limit in every window of 60 s, uses at least
+  97 % of it, and is no burst to a server that counts by the second;
 - a pause that the server asked for (`Retry-After`, or a rate header that says nothing is left until then): nobody sends;
 - a circuit breaker: more than half of the last 20 tries failed without an answer, so wait, then send one probe.
 
@@ -22,8 +23,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-USE = 0.985
+USE = 0.99
 """The share of a limit that is used: a server's minute is not exactly ours."""
+_CATCH_UP = 0.25
+"""Seconds' worth of requests that may follow at once when our own loop was late."""
 LONGEST_PAUSE = 600.0
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -89,7 +92,7 @@ class Bucket:
         return 60.0 / (self.per_minute or math.inf) / USE
 
     def _burst(self) -> float:
-        return max(1.0, 0.01 * (self.per_minute or 0.0))
+        return max(1.0, min(0.008, _CATCH_UP / 60) * (self.per_minute or 0.0))
 
 
 @dataclass
@@ -137,7 +140,7 @@ class Pace:
         self, concurrency: int, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
     ) -> None:
         self.most = concurrency
-        self.window = float(min(8, concurrency))
+        self.window = float(concurrency if requests_per_minute else min(8, concurrency))
         self.in_flight = 0
         self.requests, self.tokens = Bucket(requests_per_minute), Bucket(tokens_per_minute)
         self.breaker = Breaker()
@@ -213,6 +216,8 @@ class Pace:
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
             if learns and limit is not None and limit >= 1:
                 bucket.per_minute = limit
+                if bucket is self.requests and self._slow_start:
+                    self.window = float(self.most)
             left = _number(headers.get(f"x-ratelimit-remaining-{name}"))
             wait = seconds(headers.get(f"x-ratelimit-reset-{name}"))
             if left == 0 and wait and limit is not None and limit >= 1:

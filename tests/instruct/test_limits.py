@@ -47,7 +47,7 @@ def test_backoff_is_anywhere_below_its_bound(attempt: int) -> None:
     assert 0 <= backoff(attempt) <= min(30.0, 0.5 * 2**attempt)
 
 
-@pytest.mark.parametrize("limit", [3, 60, 600, 10_000])
+@pytest.mark.parametrize("limit", [3, 60, 100, 600, 10_000])
 def test_a_limit_is_used_to_97_percent_and_never_passed_in_any_minute(limit: int) -> None:
     bucket, now, sent = Bucket(limit), 0.0, []
     while now < 300:
@@ -108,6 +108,19 @@ def test_headers_teach_limits_that_the_configuration_leaves_open() -> None:
     for pace in (open_pace, set_pace):
         pace.heed(0.0, {"x-ratelimit-limit-requests": "500", "x-ratelimit-remaining-requests": "499"})
     assert (open_pace.requests.per_minute, set_pace.requests.per_minute) == (500, 10)
+
+
+def test_a_known_limit_is_used_from_the_first_second_and_evenly() -> None:
+    configured, told = Pace(48, requests_per_minute=600), Pace(48)
+    told.heed(0.0, {"x-ratelimit-limit-requests": "600"})
+    for pace in (configured, told):
+        started, now = 0, 0.0
+        while now < 2.0:
+            if pace.delay(now, 1) == 0:
+                pace.start(now, 1)
+                started += 1
+            now += 0.001
+        assert 20 <= started <= 23
 
 
 def test_nothing_left_until_a_time_means_waiting_until_then() -> None:
