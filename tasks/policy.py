@@ -7,32 +7,29 @@ have been deleted, the record of it goes too, and the task runs again.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from prefect import Task, runtime
+from prefect import Task
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
 from presel import table_store
 from presel.keys import short_digest
-from presel.progress import listening
 from presel.stage import Stage, store_of
 from presel.storage import open_store
 from presel.tables import TableRef
-from tasks.board import board, close_board, open_board
+from tasks.board import close_board, open_board
 from tasks.draining import drain_on_sigterm
 from tasks.logs import tidy
 from tasks.orphans import close_orphans
 from tasks.patience import wait_for_the_server
-from tasks.progress import ProgressArtifact
 from tasks.results import RESULTS
 from tasks.runner import ConfiguredTaskRunner
+from tasks.watched import watched
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,7 +82,7 @@ class Policy:
     def stage_task(self, stage: Stage[P], run_name: str) -> Task[P, TableRef]:
         """A cached task. `run_name` is what the UI shows; `{parameter.field}` is filled in from the inputs."""
         return Task(
-            _observed(stage, stage.name),
+            watched(stage, stage.name),
             name=stage.name,
             task_run_name=run_name,
             version=str(stage.version),
@@ -96,7 +93,7 @@ class Policy:
 
     def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
         """A task that must look at the world, or show something, every time."""
-        return Task(_observed(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
+        return Task(watched(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
 
     def _common(self) -> dict[str, Any]:
         return {
@@ -112,24 +109,3 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
     """Retry what may pass by itself (throttling, a reset connection); never what will fail again the same way."""
     error = state.result(raise_on_failure=False)
     return bool(getattr(error, "retryable", isinstance(error, ConnectionError | TimeoutError)))
-
-
-def _observed(function: Callable[P, R], name: str) -> Callable[P, R]:
-    """The function itself, with its progress shown on the task run and on the run's board."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        shown, state = board(), "Failed"
-        boards = [shown.listener(name, str(runtime.task_run.id))] if shown else []
-        try:
-            with ProgressArtifact() as artifact, listening(artifact, *boards):
-                result = function(*args, **kwargs)
-            state = "Completed"
-            return result
-        finally:
-            if shown:
-                shown.ran(name, state)
-
-    run.__name__ = name
-    run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-    return run

@@ -1,33 +1,22 @@
-"""The page in a real Chromium, from a disk. Skipped where none is installed, unless PRESEL_REQUIRE_BROWSER=1."""
+"""The page in a real Chromium, from a disk."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from presel import table_store
 from presel.run_record import RunRecord
+from tests.chromium import chromium, needs_a_browser
 from tests.report.synthetic import HOSTILE_ANSWER, HOSTILE_KEY, TASKS
 
-CHROMIUM = os.environ.get("PRESEL_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-REQUIRED = os.environ.get("PRESEL_REQUIRE_BROWSER") == "1"
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists() and not REQUIRED,
-    reason=f"no browser at {CHROMIUM}: install Debian's chromium, or name one in PRESEL_CHROMIUM",
-)
+pytestmark = needs_a_browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
