@@ -171,7 +171,7 @@ def llava(records: int) -> None:
         found = open_source(SourceConfig(uri=f"{name}/pool", tasks="llava", mapping=file)).task_map
         spent, size = time.perf_counter() - started, Path(file).stat().st_size / 1e6
         assert found is not None
-        print(f"  {records:,} records, {size:,.0f} MB: {len(found.tasks):,} images in {spent:.1f} s, peak {_peak()}")
+        print(f"  {records:,} records, {size:,.0f} MB: {len(found):,} images in {spent:.1f} s, peak {_peak()}")
 
 
 def _peak() -> str:

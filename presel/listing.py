@@ -54,7 +54,7 @@ def take_listing(source: Source, store: str) -> Listing:
     if source.task_map is not None:
         rejected = [row["key"] for row in listing.rejects if row["task"]]
         here = pc.count_distinct(pa.chunked_array([*listing.images["key"].chunks, pa.array(rejected, pa.string())]))
-        listing.absent = len(source.task_map.tasks) - here.as_py()
+        listing.absent = len(source.task_map) - here.as_py()
     return listing
 
 

@@ -18,7 +18,8 @@ from presel.errors import AccessDenied, NotFound, ObjectArchived, ObjectChanged,
 from presel.images import Reason, Rejected
 from presel.keys import short_digest
 from presel.sources.patience import Patience
-from presel.sources.task_names import SINGLE_TASK, TaskMap, first_folder, load_task_map
+from presel.sources.task_map import TaskMap
+from presel.sources.task_names import SINGLE_TASK, first_folder, load_task_map
 from presel.storage import Entry, open_store
 
 
@@ -57,7 +58,7 @@ class Source:
         """The tasks an object belongs to, sorted; none for an object at the root of a source whose folders are tasks, or
         one that the mapping does not name."""
         if self.task_map is not None:
-            return self.task_map.tasks.get(key, ())
+            return self.task_map.tasks_of(key)
         return (SINGLE_TASK,) if self.config.tasks == "single" else first_folder(key)
 
     def read(self, key: str, etag: str | None = None, size: int | None = None) -> bytes | Rejected:

@@ -1,16 +1,14 @@
 """Which tasks a key belongs to: said by its first folder, by a table, or by an existing instruction dataset.
 
 A mapping is data, not a setting: its digest is part of the catalog's key. A key may have several tasks (an image that is asked
-about in two ways): each is a sample of its own, decoded and embedded once. The file is read as a stream; what stays is a
-dictionary, about 170 bytes a key, most of it the key itself: the few distinct task tuples are shared.
+about in two ways): each is a sample of its own, decoded and embedded once. The file is read as a stream.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -21,18 +19,10 @@ from presel.errors import ConfigError
 from presel.keys import short_digest
 from presel.sources import mapping, records
 from presel.sources.mapping import MappingFile
+from presel.sources.task_map import Pairs, TaskMap
 
 SINGLE_TASK = "all"
 _COLUMNS = ("key", "task")
-Pairs = Iterable[tuple[str | None, str | None]]
-
-
-@dataclass(frozen=True)
-class TaskMap:
-    """`tasks[key]`: the tasks of that key, sorted. `digest`: of what they were read from."""
-
-    tasks: Mapping[str, tuple[str, ...]]
-    digest: str
 
 
 def first_folder(key: str) -> tuple[str, ...]:
@@ -46,15 +36,14 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
 
     Raises ConfigError when there is no such file, when it is not of the kind that `config.tasks` says, or names no image.
     """
-    files = mapping.files(config)
-    tasks = _Tasks(root.rstrip("/") + "/")
     one_a_task = (config.mapping or "").endswith("/")
-    digests: list[str] = []
-    for one in files:
+    found, digests = TaskMap(root.rstrip("/") + "/"), []
+    for one in mapping.files(config):
         with one.opened() as file:
-            tasks.add(_pairs(config.tasks, one, file, one.stem if one_a_task else ""))
+            found.add(_pairs(config.tasks, one, file, one.stem if one_a_task else ""))
             digests += [one.stem, mapping.digest_of(file)] if one_a_task else [mapping.digest_of(file)]
-    if not tasks.found:
+    found.complete(short_digest(*digests) if one_a_task else digests[0])
+    if not len(found):
         raise ConfigError(
             "the mapping names no image",
             where=config.mapping,
@@ -62,26 +51,7 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
             got="none with one",
             fix="correct `source.mapping` or `source.tasks`",
         )
-    return TaskMap(tasks.found, short_digest(*digests) if one_a_task else digests[0])
-
-
-class _Tasks:
-    """Tasks by key, while they are collected."""
-
-    def __init__(self, root: str) -> None:
-        self.found: dict[str, tuple[str, ...]] = {}
-        self._root = root
-        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def add(self, pairs: Pairs) -> None:
-        for named, task in pairs:
-            if not named or not task:
-                continue
-            key = named.removeprefix(self._root)
-            known = self.found.get(key, ())
-            if task not in known:
-                several = tuple(sorted((*known, task)))
-                self.found[key] = self._shared.setdefault(several, several)
+    return found
 
 
 def _pairs(tasks: str, one: MappingFile, file: BinaryIO, named: str) -> Pairs:
