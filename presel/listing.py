@@ -7,7 +7,7 @@ requests were made at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -47,15 +47,27 @@ def take_listing(source: Source, store: str) -> Listing:
     """Everything the source holds, the store itself left out if it lies inside."""
     listing = Listing(CATALOG.empty_table())
     counts: Counter[str] = Counter()
-    tables = list(_batches(source, store, listing.rejects, counts))
-    listing.images = pa.concat_tables([listing.images, *tables]).sort_by(_ORDER).combine_chunks()
+    listing.images = _sorted(_batches(source, store, listing.rejects, counts))
     listing.rejects.sort(key=lambda row: (row["key"], row["task"]))
     listing.per_task = dict(sorted(counts.items()))
     if source.task_map is not None:
-        rejected = [row["key"] for row in listing.rejects if row["task"]]
-        here = pc.count_distinct(pa.chunked_array([*listing.images["key"].chunks, pa.array(rejected, pa.string())]))
-        listing.absent = len(source.task_map) - here.as_py()
+        here = _distinct(listing.images["key"]) + len({row["key"] for row in listing.rejects if row["task"]})
+        listing.absent = len(source.task_map) - here
     return listing
+
+
+def _sorted(batches: Iterable[pa.Table]) -> pa.Table:
+    """One chunk a column. There are never more than two copies of all rows, and the space of the other is given back."""
+    table = pa.concat_tables([CATALOG.empty_table(), *batches]).combine_chunks()
+    table = table.take(pc.sort_indices(table, sort_keys=_ORDER)).combine_chunks()
+    pa.default_memory_pool().release_unused()
+    return table
+
+
+def _distinct(ordered: pa.ChunkedArray) -> int:
+    """Different values in a sorted column; counting them by hash would take a table of them all."""
+    values = ordered.combine_chunks()
+    return len(values) and 1 + (pc.sum(pc.not_equal(values[1:], values[:-1])).as_py() or 0)
 
 
 def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: Counter[str]) -> Iterator[pa.Table]:
