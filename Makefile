@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLUSTERS := $(VENV)/.clusters
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -14,7 +15,7 @@ demo: $(READY) ## set up, then run the whole refresh on the embedded default
 test: $(READY) ## the test suite
 	$(BIN)/pytest $(ARGS)
 
-test-system: $(READY) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; about 15 minutes on two cores
+test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; about 15 minutes on two cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/pytest tests/system tests/refresh/test_killed.py \
 		tests/flows/test_control_room.py tests/flows/test_runners.py $(ARGS)
 
@@ -31,6 +32,10 @@ format: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	@touch $@
+
+$(CLUSTERS): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,ray,dask]'
 	@touch $@
 
 clean:

@@ -6,6 +6,9 @@ Ray and Dask are optional and imported only then: `pip install 'presel[ray]'`, `
 
 Threads are the default because a stage uses the machine's cores itself. A cluster pays off when one task takes minutes: its
 workers start in some 20 s and import everything anew. Whatever runs a stage, its output has the same bytes.
+
+Tasks that ask an API stay threads of the flow's process under any runner. They wait for a provider rather than compute, and
+what the configuration allows (requests in flight, a minute) holds for a process: four workers would ask four times that.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError
 from tasks.board import Board, board
 
-GPU_TAG = "gpu"
+GPU_TAG, API_TAG = "gpu", "api"
 
 
 class ConfiguredTaskRunner(TaskRunner[Any]):
@@ -33,8 +36,8 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._chosen: TaskRunner[Any] | None = None
-        self._execution = ExecutionConfig()
+        self._threads: TaskRunner[Any] | None = None
+        self._cluster: TaskRunner[Any] | None = None
         self._stack = ExitStack()
 
     def duplicate(self) -> Self:
@@ -47,20 +50,28 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[RunInput]] | None = None,
     ) -> PrefectFuture[Any]:
-        runner = self._runner()
-        with _resources(task, self._execution):
-            future: PrefectFuture[Any] = runner.submit(task, parameters, wait_for, dependencies)
-        shown = board()
-        if shown and self._execution.runner == "threads":
-            _count_on(shown, task.name, future)
+        execution = _execution_of_this_run()
+        future: PrefectFuture[Any]
+        if execution.runner == "threads" or API_TAG in task.tags:
+            future = self._here(execution).submit(task, parameters, wait_for, dependencies)
+            if shown := board():
+                _count_on(shown, task.name, future)
+            return future
+        runner = self._there(execution)
+        with _resources(task, execution):
+            future = runner.submit(task, parameters, wait_for, dependencies)
         return future
 
-    def _runner(self) -> TaskRunner[Any]:
-        if self._chosen is None:
-            self._execution = _execution_of_this_run()
-            self._chosen = self._stack.enter_context(prefect_runner(self._execution))
-            _enough_gpus(self._execution)
-        return self._chosen
+    def _here(self, execution: ExecutionConfig) -> TaskRunner[Any]:
+        if self._threads is None:
+            self._threads = self._stack.enter_context(ThreadPoolTaskRunner(max_workers=execution.workers))
+        return self._threads
+
+    def _there(self, execution: ExecutionConfig) -> TaskRunner[Any]:
+        if self._cluster is None:
+            self._cluster = self._stack.enter_context(cluster_runner(execution))
+            _enough_gpus(execution)
+        return self._cluster
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -69,9 +80,9 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         super().__exit__(kind, error, trace)
 
 
-def prefect_runner(execution: ExecutionConfig) -> TaskRunner[Any]:
-    """Prefect's own task runner. Raises ConfigError when it is not installed."""
-    makers: dict[str, Callable[[ExecutionConfig], TaskRunner[Any]]] = {"ray": _ray, "dask": _dask, "threads": _threads}
+def cluster_runner(execution: ExecutionConfig) -> TaskRunner[Any]:
+    """Prefect's own task runner for Ray or Dask. Raises ConfigError when it is not installed."""
+    makers: dict[str, Callable[[ExecutionConfig], TaskRunner[Any]]] = {"ray": _ray, "dask": _dask}
     try:
         return makers[execution.runner](execution)
     except ImportError as error:
@@ -80,10 +91,6 @@ def prefect_runner(execution: ExecutionConfig) -> TaskRunner[Any]:
             where="execution.runner",
             fix=f"pip install 'presel[{execution.runner}]', or set execution.runner: threads",
         ) from error
-
-
-def _threads(execution: ExecutionConfig) -> TaskRunner[Any]:
-    return ThreadPoolTaskRunner(max_workers=execution.workers)
 
 
 def _ray(execution: ExecutionConfig) -> TaskRunner[Any]:
@@ -146,13 +153,16 @@ def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
 
 def _resources(task: Task[..., Any], execution: ExecutionConfig) -> AbstractContextManager[Any]:
     """A task that wants an accelerator asks the cluster for one, as long as the cluster is not this machine alone."""
-    if GPU_TAG not in task.tags or execution.runner == "threads":
+    if GPU_TAG not in task.tags or not execution.gpus:
         return nullcontext()
+    wanted: AbstractContextManager[Any]
     if execution.runner == "ray":
         from prefect_ray.context import remote_options
 
         # One call a process: the memory of the card is given back with it.
-        return remote_options(num_gpus=execution.gpus, max_calls=1) if execution.gpus else nullcontext()
-    import dask
+        wanted = remote_options(num_gpus=execution.gpus, max_calls=1)
+    else:
+        import dask
 
-    return dask.annotate(resources={"GPU": 1}) if execution.gpus else nullcontext()
+        wanted = dask.annotate(resources={"GPU": 1})
+    return wanted

@@ -8,14 +8,18 @@ import os
 from pathlib import Path
 
 import pytest
+from prefect import flow
 
 from flows.refresh import refresh
-from presel.config import ExecutionConfig, ReferenceModelConfig
-from presel.demo.setting import environment, staged
+from presel.config import ExecutionConfig, ReferenceModelConfig, RefreshConfig
+from presel.demo.setting import demo_config, environment, staged
 from presel.errors import ConfigError
 from presel.tables import DatasetRef
+from tasks.cpu import CPU
+from tasks.gpu import GPU
+from tasks.policy import FLOW
 from tasks.results import results_in
-from tasks.runner import prefect_runner
+from tasks.runner import cluster_runner
 from tests.refresh.straight import straight
 
 # One BLAS thread a worker; Ray says nothing to anybody; workers find the flows as this process does.
@@ -51,17 +55,55 @@ def test_a_cluster_of_two_workers_makes_the_bytes_that_threads_make(runner: str,
     assert files(dataset) == files(expected.dataset)
 
 
+@pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="starts a cluster: `make test-system` runs it")
+def test_on_ray_a_gpu_task_gets_the_share_of_a_gpu_that_was_asked_for_and_no_other_task_does(tmp_path: Path) -> None:
+    """The cluster says that it has a GPU; Ray hands out what is said, whether or not there is a card."""
+    ray = pytest.importorskip("ray", reason="pip install 'presel[ray]'")
+    config = demo_config("pool", str(tmp_path)).model_copy(
+        update={"execution": ExecutionConfig(runner="ray", workers=2, gpus=0.5)}
+    )
+    with environment(**QUIET):
+        ray.init(num_cpus=2, num_gpus=1, include_dashboard=False)
+        try:
+            with_gpu, without = what_tasks_get(config)
+        finally:
+            ray.shutdown()
+    assert with_gpu["GPU"] == 0.5
+    assert "GPU" not in without
+
+
+@pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="starts a cluster: `make test-system` runs it")
+def test_a_local_ray_cluster_without_the_gpus_asked_for_is_refused_in_place_of_waiting_for_ever(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install 'presel[ray]'")
+    config = demo_config("pool", str(tmp_path)).model_copy(
+        update={"execution": ExecutionConfig(runner="ray", workers=2, gpus=64)}
+    )
+    with environment(**QUIET), pytest.raises(ConfigError, match=r"execution\.gpus"):
+        what_tasks_get(config)
+
+
+@flow(**FLOW)
+def what_tasks_get(config: RefreshConfig) -> tuple[dict[str, float], dict[str, float]]:
+    """The resources that Ray gave to a task of either policy."""
+    return GPU.plain_task(_resources, "gpu").submit().result(), CPU.plain_task(_resources, "cpu").submit().result()
+
+
+def _resources() -> dict[str, float]:
+    import ray
+
+    return dict(ray.get_runtime_context().get_assigned_resources())
+
+
 @pytest.mark.parametrize("runner", ["ray", "dask"])
 def test_a_runner_that_is_not_installed_says_how_to_get_it(runner: str) -> None:
     if importlib.util.find_spec(f"prefect_{runner}"):
         pytest.skip("it is installed")
     with pytest.raises(ConfigError, match=rf"presel\[{runner}\]"):
-        prefect_runner(ExecutionConfig(runner=runner))
+        cluster_runner(ExecutionConfig(runner=runner))
 
 
 def test_how_a_refresh_is_executed_is_in_no_key_and_in_no_dataset(tmp_path: Path) -> None:
     from presel.dataset.settings import portable
-    from presel.demo.setting import demo_config
     from presel.keys import canonical
 
     plain = demo_config("pool", "store")
