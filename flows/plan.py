@@ -10,7 +10,7 @@ from tasks.api import instruct
 from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank, recall
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
-from tasks.show import show_plan
+from tasks.show import price_reference, show_plan
 
 
 @flow(name="plan", flow_run_name="plan {config.dataset.name}", **FLOW)
@@ -23,6 +23,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     samples = assemble(catalog, embeddings)
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
+    price_reference(samples, config)
     reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed))
     instructed = instruct.map(reference, unmapped(source), unmapped(config.generator), unmapped(images)).result()
     model = fit_reference_model(instructed, source, images, config.reference_model, seed)

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 
-from presel import control_room, run_record
+from presel import control_room, progress, run_record
 from presel.catalog import in_words, since_before
 from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
+from presel.instruct.bounds import at_most
+from presel.report.figures import dollars
 from presel.run_record import RunRecord
+from presel.stages.reference import reference_size
 from presel.summary import Summary
+from presel.tables import TableRef
 from tasks.artifacts import show_markdown, show_table
 from tasks.policy import Policy
 
+log = logging.getLogger("presel.show")
 SHOW = Policy(tag="show", retries=2, delays=(2, 10), timeout=timedelta(minutes=30))
+
+
+def _price_reference(samples: TableRef, config: RefreshConfig) -> None:
+    """What the reference set may cost, said before the first of it is paid for."""
+    images = {part.label: reference_size(part.rows, config.reference.share) for part in samples.parts}
+    limit = at_most(images, config.generator)
+    words = f"at most {dollars(limit)}, less what is paid for already"
+    count = sum(images.values())
+    progress.report("price", "reference set", count, count, "images", words, {"at_most_usd": limit})
+    log.info("reference set: %d images, %s", count, words)
 
 
 def _show_plan(record: RunRecord) -> None:
@@ -52,6 +68,7 @@ def _show_garbage(config: RefreshConfig, collected: Collected) -> None:
     show_table(f"{config.dataset.name}-garbage", rows, words)
 
 
+price_reference = SHOW.plain_task(_price_reference, "price reference set")
 show_plan = SHOW.plain_task(_show_plan, "show plan")
 show_results = SHOW.plain_task(_show_results, "show results")
 show_garbage = SHOW.plain_task(_show_garbage, "show garbage")

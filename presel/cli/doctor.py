@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -30,7 +31,7 @@ class Finding(NamedTuple):
 
 
 def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
-    """Check credentials, source, store, endpoint, encoder, GPU and server. Exit code 1 if something must be mended."""
+    """Does everything that a run needs answer, from the source to the Prefect server? Exit code 1 if something is amiss."""
     settings = load(config, overrides)
     findings = [Finding("config", "ok", f"{config} is valid"), *(_tried(check, settings) for check in CHECKS)]
 
@@ -85,22 +86,25 @@ def credentials(settings: RefreshConfig) -> Finding:
 
 
 def endpoint(settings: RefreshConfig) -> Finding:
-    import httpx
-
     from presel.instruct.client import resolved_base_url
 
     url = resolved_base_url(settings.generator.base_url)
-    key = os.environ.get(settings.generator.api_key_env, "")
+    return _answers("endpoint", url, settings.generator.api_key_env, "generator.base_url")
+
+
+def _answers(check: str, url: str, key_variable: str, field: str) -> Finding:
+    """Whether an OpenAI-compatible server is there and takes the key; asking for its models costs nothing."""
+    import httpx
+
+    key = os.environ.get(key_variable, "")
     try:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         answer = httpx.get(f"{url}/models", headers=headers, timeout=10)
     except httpx.HTTPError as error:
-        return Finding(
-            "endpoint", "error", f"{url} does not answer ({type(error).__name__})", "check generator.base_url"
-        )
+        return Finding(check, "error", f"{url} does not answer ({type(error).__name__})", f"check {field}")
     if answer.status_code in (401, 403):
-        return Finding("endpoint", "error", f"{url} refuses the key ({answer.status_code})", "check the key")
-    return Finding("endpoint", "ok", f"{url} answers")
+        return Finding(check, "error", f"{url} refuses the key ({answer.status_code})", f"check ${key_variable}")
+    return Finding(check, "ok", f"{url} answers")
 
 
 def prices(settings: RefreshConfig) -> Finding:
@@ -122,6 +126,24 @@ def encoder(settings: RefreshConfig) -> Finding:
 
     loaded = load_encoder(settings.encoder)
     return Finding("encoder", "ok", f"{settings.encoder.name} loads, {loaded.dimensions} dimensions")
+
+
+def reference(settings: RefreshConfig) -> Finding:
+    """The model that scores; of one that is fitted here the processor alone, since its weights are gigabytes."""
+    config = settings.reference_model
+    if config.precomputed is not None:
+        from presel.reference_model import imports
+
+        table = imports.parse(imports.fetch(config.precomputed), config.precomputed)
+        return Finding("reference", "ok", f"{config.precomputed} can be read: {table.num_rows:,} rows")
+    if config.served is not None:
+        url = os.path.expandvars(config.served.base_url).rstrip("/")
+        return _answers("reference", url, config.served.api_key_env, "reference_model.served.base_url")
+    from presel.reference_model.backbone import load_processor
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every try; the finding tells of the last
+    load_processor(config)
+    return Finding("reference", "ok", f"the processor of {config.model} loads; its weights are read by the first run")
 
 
 def gpu(_settings: RefreshConfig) -> Finding:
@@ -157,6 +179,7 @@ CHECKS: tuple[Callable[[RefreshConfig], Finding], ...] = (
     endpoint,
     prices,
     encoder,
+    reference,
     gpu,
     server,
 )

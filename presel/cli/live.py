@@ -21,12 +21,14 @@ class Live:
         self._lock = threading.Lock()
         self._parts: dict[str, dict[str, tuple[int, int]]] = {}
         self._bars: dict[str, TaskID] = {}
+        self._paces: dict[str, progress.Pace] = {}
         self._display = Progress(
             TextColumn("{task.description:>12}"),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}"),
             TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[pace]}"),
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
             disable=not console.is_terminal,
@@ -48,9 +50,14 @@ class Live:
 
     def _draw(self, event: progress.Progress, parts: dict[str, tuple[int, int]]) -> None:
         if event.stage not in self._bars:
-            self._bars[event.stage] = self._display.add_task(event.stage, unit=event.unit, note="")
+            self._bars[event.stage] = self._display.add_task(event.stage, unit=event.unit, note="", pace="")
+            self._paces[event.stage] = progress.Pace()
         done, total = (sum(values) for values in zip(*parts.values(), strict=True))
-        self._display.update(self._bars[event.stage], completed=done, total=total, unit=event.unit, note=event.note)
+        self._paces[event.stage].reached(done)
+        pace = self._paces[event.stage].words(event.unit, total - done) if done < total else ""
+        self._display.update(
+            self._bars[event.stage], completed=done, total=total, unit=event.unit, note=event.note, pace=pace
+        )
 
     def __enter__(self) -> Self:
         self._display.start()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +17,7 @@ from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
 from presel.config_file import load
 from presel.errors import BudgetExceeded
+from presel.progress import Progress, listening
 from presel.storage import open_store
 from presel.summary import Summary
 
@@ -41,16 +45,12 @@ def plan(
 ) -> None:
     """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
     settings = load(config, overrides)
+    heard: list[Progress] = []
     try:
-        record = run_flow("plan", _allowed(settings, reference)).record
+        with listening(heard.append):
+            record = run_flow("plan", _allowed(settings, reference)).record
     except BudgetExceeded as error:
-        raise BudgetExceeded(
-            "the plan needs reference instructions that are not paid for yet",
-            where=str(config),
-            expected=f"at most ${reference:.2f} to spend",
-            got=error.what,
-            fix="allow it with `presel plan --reference DOLLARS`",
-        ) from error
+        raise _not_allowed(error, config, reference, heard) from error
     of_run = Summary(record)
     rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
 
@@ -106,6 +106,21 @@ def show_run(finished: Finished) -> None:
     if record.dataset:
         screen.print(f"Dataset  {record.dataset.uri} ({record.dataset.records} records)", markup=False, soft_wrap=True)
     screen.print(f"Report   {summary.report_address(record)}", markup=False, soft_wrap=True)
+
+
+def _not_allowed(error: BudgetExceeded, config: Path, allowed: float, heard: Sequence[Progress]) -> BudgetExceeded:
+    """The reference set is not paid for and may not be: what it would take."""
+    found = next((event for event in heard if "at_most_usd" in event.figures), None)
+    if found is None:
+        return error
+    cents = math.ceil(100 * found.figures["at_most_usd"]) / 100
+    return BudgetExceeded(
+        f"the plan needs instructions for a reference set of {found.total:,} images, which are not all paid for: {found.note}",
+        where=str(config),
+        expected=f"at most {dollars(allowed)} to spend",
+        got=error.what,
+        fix=f"allow it with `presel plan --reference {cents:.2f}`",
+    )
 
 
 def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:

@@ -28,7 +28,9 @@ def init(
 
     def words() -> None:
         screen.print(
-            f"Wrote {path}. Edit the lines without a leading #, then run `presel doctor -c {path}`.", markup=False
+            f"Wrote {path}. Edit the lines without a leading #, then run `presel doctor -c {path}`.",
+            markup=False,
+            soft_wrap=True,
         )
 
     show({"path": str(path)}, as_json, words)
