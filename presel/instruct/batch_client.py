@@ -7,7 +7,7 @@ be "nobody knows", and then batches.py finds out.
 from __future__ import annotations
 
 import asyncio
-import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,7 @@ from presel.errors import EndpointRefused, EndpointUnavailable
 from presel.instruct.client import Client
 from presel.instruct.limits import backoff, retry_after
 from presel.instruct.outcomes import Failed, Throttled
+from presel.instruct.words import parsed, printable
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _TRANSFER = 3600.0
@@ -74,13 +75,13 @@ class BatchClient:
                 completion_window="24h", endpoint="/v1/chat/completions", input_file_id=file, metadata=metadata
             )
 
-        while isinstance(found := await self._once(call, self._generator.timeout), Throttled):
+        while isinstance(found := await self._once(call, self._generator.timeout, _described), Throttled):
             await asyncio.sleep(_wait(found, 1))
         return None if isinstance(found, Failed) or found is None else _batch(found)
 
     async def retrieve(self, batch: str) -> Batch | None:
         """A batch as it stands; None: the provider knows it no more."""
-        found = await self._insisted(lambda sdk: sdk.batches.with_raw_response.retrieve(batch))
+        found = await self._insisted(lambda sdk: sdk.batches.with_raw_response.retrieve(batch), parse=_described)
         return _batch(found) if found else None
 
     async def find(self, metadata: Mapping[str, str]) -> Batch | None:
@@ -94,11 +95,12 @@ class BatchClient:
         after: dict[str, str] = {}
         while True:
             page = await self._insisted(lambda sdk, at=after: sdk.batches.with_raw_response.list(limit=_PAGE, **at))  # type: ignore[misc]
-            for item in (page or {}).get("data", []):
+            items = [item for item in (page or {}).get("data") or [] if isinstance(item, dict) and item.get("id")]
+            for item in items:
                 yield _batch(item)
-            if not page or not page.get("has_more") or not page.get("data"):
+            if not page or not page.get("has_more") or not items or after == {"after": items[-1]["id"]}:
                 return
-            after = {"after": page["data"][-1]["id"]}
+            after = {"after": items[-1]["id"]}
 
     async def delete(self, file: str) -> None:
         """Delete an uploaded file; one that is not there is fine."""
@@ -131,16 +133,16 @@ class BatchClient:
         self, call: Call, seconds: float | None = None, parse: Callable[[str], Any] | None = None
     ) -> Any:
         """A call's JSON; None: there is no such thing. Raises EndpointRefused and, after `attempts`, EndpointUnavailable."""
-        failures = 0
+        failures, started = 0, time.monotonic()
         while True:
             found = await self._once(call, seconds or self._generator.timeout, parse or _object)
-            if isinstance(found, Throttled):
+            if isinstance(found, Throttled) and time.monotonic() - started < _TRANSFER:
                 await asyncio.sleep(_wait(found, 1))
-            elif isinstance(found, Failed):
+            elif isinstance(found, Failed | Throttled):
                 failures += 1
                 if failures >= self._generator.attempts:
                     raise EndpointUnavailable(
-                        f"the batch API gives no answers: {found.reason}: {found.message}",
+                        f"the batch API gives no answers: {found.message}",
                         where=self._generator.base_url,
                         fix="run again when it is back: batches go on without us, and are fetched then",
                     )
@@ -165,7 +167,7 @@ class BatchClient:
         if isinstance(outcome, Throttled | Failed):
             return outcome
         raise EndpointRefused(
-            f"the batch API refuses with {status}: {self._reading.scrubbed(text)[:300]}",
+            f"the batch API refuses with {status}: {self._reading.message(text)}",
             where=self._generator.base_url,
             fix="set `generator.mode: live` if the endpoint has no batch API",
         )
@@ -177,34 +179,38 @@ def _wait(outcome: Throttled | Failed, failures: int) -> float:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
+    found = parsed(text)
     return found if isinstance(found, dict) and ("id" in found or "data" in found) else None
+
+
+def _described(text: str) -> dict[str, Any] | None:
+    """A batch; without an id and a status it is none, and nobody would ever see it end."""
+    found = _object(text)
+    return found if found and found.get("id") and isinstance(found.get("status"), str) else None
 
 
 def _lines(text: str) -> dict[str, Any] | None:
     lines, whole = [], True
     for line in text.split("\n"):
         if line.strip():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                whole = False
+            lines.append(parsed(line))
+            whole = whole and lines[-1] is not None
     return {"lines": [line for line in lines if isinstance(line, dict) and "custom_id" in line], "whole": whole}
 
 
 def _batch(found: Mapping[str, Any]) -> Batch:
-    counts = found.get("request_counts") or {}
-    errors = ((found.get("errors") or {}).get("data") or [{}])[0]
+    counts, metadata = found.get("request_counts"), found.get("metadata")
+    counts = counts if isinstance(counts, Mapping) else {}
+    errors = found.get("errors")
+    told = (errors.get("data") if isinstance(errors, Mapping) else errors) or [{}]
+    first = told[0] if isinstance(told, list) and isinstance(told[0], Mapping) else {}
     return Batch(
         id=str(found["id"]),
         status=str(found.get("status")),
-        metadata=found.get("metadata") or {},
+        metadata=metadata if isinstance(metadata, Mapping) else {},
         output=found.get("output_file_id"),
         errors=found.get("error_file_id"),
         completed=int(counts.get("completed") or 0),
         total=int(counts.get("total") or 0),
-        complaint=(str(errors.get("code") or ""), str(errors.get("message") or "")),
+        complaint=(str(first.get("code") or ""), printable(str(first.get("message") or ""))),
     )

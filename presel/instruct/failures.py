@@ -4,7 +4,7 @@ A reset, a time-out or a broken body came after the request was sent: the provid
 counts as spent at its reserved price. The same words read a live response, a line of a batch's output and an error that a
 router reports with status 200.
 
-Secrets: the key is cut out of every text that comes back.
+Secrets: the key is cut out of every text that comes back (secrecy.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import openai
 
 from presel.errors import EndpointRefused
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.secrecy import Secret
 from presel.instruct.words import parsed, printable
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -37,7 +38,8 @@ class Reading:
     """Reads what one endpoint says. `where` is its address, `secret` the key that no text may carry further."""
 
     def __init__(self, where: str, secret: str) -> None:
-        self._where, self._secret = where, secret
+        self._where, self._secret = where, Secret(secret)
+        self._secret.quiet()
 
     def outcome(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
         """What a response comes to. Raises EndpointRefused when no request will ever succeed."""
@@ -46,7 +48,12 @@ class Reading:
     def _answer(self, text: str, headers: Mapping[str, str]) -> Outcome:
         body = _json(text)
         if body is None:
-            return Failed("broken_body", f"not JSON: {text[:80]!r}", billed=True, headers=headers)
+            return Failed(
+                "broken_body",
+                f"not JSON: {self._secret.out_of_message(text[:200])[:80]!r}",
+                billed=True,
+                headers=headers,
+            )
         if isinstance(body.get("error"), Mapping) and not body.get("choices"):
             code = body["error"].get("code")  # some routers report failures of the model behind them with status 200
             return self._status(code if isinstance(code, int) else 502, json.dumps(body), headers)
@@ -55,7 +62,7 @@ class Reading:
         return Answered(200, body, headers)
 
     def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
-        error = _error(text)
+        error = _error(self._secret.out_of_message(text))
         code, message = error["code"], error["message"] or f"status {status}"
         if code in _OUT_OF_CREDIT:
             status = 402
@@ -79,12 +86,17 @@ class Reading:
                 cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
                 billed = billed and not isinstance(cause, NEVER_SENT)
                 reason = "broken_body" if isinstance(cause or error, httpx2.DecodingError) else reason
-                return Failed(reason, self.scrubbed(f"{type(error).__name__}: {cause or error}")[:300], billed)
+                said = self._secret.out_of_message(f"{type(error).__name__}: {cause or error}")
+                return Failed(reason, printable(said)[:300], billed)
         raise error
 
+    def message(self, text: str) -> str:
+        """What an error body says, for people."""
+        return printable(self._secret.out_of_message(text))[:300]
+
     def scrubbed(self, text: str) -> str:
-        """Without the key: an endpoint may say it back. A word too short to be a key is not looked for."""
-        return text.replace(self._secret, "[key removed]") if len(self._secret) >= 8 else text
+        """Without the key: an endpoint may say it back."""
+        return self._secret.out_of(text)
 
 
 FAILURES: dict[type[Exception], tuple[str, bool]] = {

@@ -61,11 +61,13 @@ def failure(status: int, code: Any = "x", message: Any = "no", *headers: str) ->
 class Hostile:
     """The running endpoint: `requests` counts what was asked about each picture, by its place in the pool."""
 
-    def __init__(self, pool: Pool, says: Mapping[int, Says], latency: float) -> None:
+    def __init__(
+        self, pool: Pool, says: Mapping[int, Says], latency: float, every_path: Callable[[], bytes] | None
+    ) -> None:
         self.url = ""
         self.requests: Counter[int] = Counter()
         self.headers: list[bytes] = []
-        self._says, self._latency = says, latency
+        self._says, self._latency, self._every_path = says, latency, every_path
         self._places = {
             digest(for_api(pool.file(i).read_bytes(), ImageConfig(), 768)): i for i in range(pool.images)
         }  # fmt: skip
@@ -74,10 +76,8 @@ class Hostile:
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
-                )
-                body = await reader.readexactly(length)
+                lengths = [line[15:] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+                body = await reader.readexactly(int(lengths[0]) if lengths else 0)
                 self.headers.append(head)
                 raw = self._raw(body)
                 await asyncio.sleep(self._latency)
@@ -90,6 +90,8 @@ class Hostile:
         writer.close()
 
     def _raw(self, body: bytes) -> bytes:
+        if self._every_path is not None:
+            return self._every_path()
         picture = body.partition(b"base64,")[2].partition(b'"')[0]
         place = self._places[digest(base64.b64decode(picture))]
         self.requests[place] += 1
@@ -113,9 +115,11 @@ async def _drip(raw: bytes) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def hostile(pool: Pool, says: Mapping[int, Says], latency: float = 0.0) -> Iterator[Hostile]:
-    """Serve a pool's pictures: what `says` has no place for is answered well."""
-    endpoint = Hostile(pool, says, latency)
+def hostile(
+    pool: Pool, says: Mapping[int, Says], latency: float = 0.0, every_path: Callable[[], bytes] | None = None
+) -> Iterator[Hostile]:
+    """Serve a pool's pictures: what `says` has no place for is answered well. `every_path`: say that to whatever is asked."""
+    endpoint = Hostile(pool, says, latency, every_path)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
