@@ -18,7 +18,7 @@ from presel.demo.setting import environment
 
 FAULTS = ("slowdown", "reset", "cut", "short", "drip", "always-short", "forbidden")
 """Of which a reader recovers, but for the last two."""
-LASTING = ("broken", "stalled", "trickle", "expired", "cold", "skewed", "elsewhere")
+LASTING = ("broken", "stalled", "trickle", "expired", "cold", "skewed", "elsewhere", "encrypted", "keyless")
 """Of which none does."""
 _CODES = {
     "slowdown": (503, "SlowDown"),
@@ -26,6 +26,8 @@ _CODES = {
     "broken": (500, "InternalError"),
     "expired": (400, "ExpiredToken"),
     "cold": (403, "InvalidObjectState"),
+    "encrypted": (400, "InvalidRequest"),
+    "keyless": (400, "KMS.DisabledException"),
     "skewed": (403, "RequestTimeTooSkewed"),
     "elsewhere": (301, "PermanentRedirect"),
 }

@@ -30,6 +30,9 @@ _MEANING: dict[str, type[StorageError]] = {
     "AccessDenied": AccessDenied,
     "403": AccessDenied,
     "Forbidden": AccessDenied,
+    "InvalidRequest": AccessDenied,  # of a read: encrypted with a key that the reader has to send
+    "405": NotFound,
+    "MethodNotAllowed": NotFound,  # a delete marker
     "InvalidObjectState": ObjectArchived,
     "PreconditionFailed": AlreadyExists,
     "412": AlreadyExists,
@@ -62,7 +65,7 @@ _CALLER = {
     "AllAccessDisabled": "the bucket's owner has to enable it again",
 }
 """Codes that say nothing about an object, and what the caller has to do."""
-_CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
+_CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
 _NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
 
 
@@ -70,9 +73,9 @@ def meaning(code: str, message: str, where: str) -> StorageError | None:
     """The error that a server's code stands for; None for a code that is not known."""
     if code in _CALLER:
         return StorageError(f"{code}: {message}" if message else code, where=where, fix=_CALLER[code])
-    if code in _MEANING:
-        return _MEANING[code](f"{code}: {message}" if message else code, where=where)
-    return None
+    # `KMS.DisabledException` and its kind: the object is there, the key to it is not.
+    kind = AccessDenied if code.startswith("KMS.") else _MEANING.get(code)
+    return kind(f"{code}: {message}" if message else code, where=where) if kind else None
 
 
 @contextmanager

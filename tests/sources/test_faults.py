@@ -130,14 +130,17 @@ def test_a_bucket_that_is_gone_is_no_missing_image(mood: Mood, tmp_path: Path) -
             attempt()
 
 
-def test_an_object_that_turns_out_to_be_archived_is_archived(mood: Mood) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("cold", "archived"), ("encrypted", "unreadable"), ("keyless", "unreadable")]
+)
+def test_an_object_that_turns_out_to_be_closed_to_us_costs_that_image(fault: str, reason: str, mood: Mood) -> None:
     uri = new_bucket()
-    put(uri, "t/cold/1.jpg", "t/cold//odd.jpg")
+    put(uri, f"t/{fault}/1.jpg", f"t/{fault}//odd.jpg")
     source = open_source(SourceConfig(uri=uri))
-    for key in ("t/cold/1.jpg", "t/cold//odd.jpg"):
+    for key in (f"t/{fault}/1.jpg", f"t/{fault}//odd.jpg"):
         refused = source.read(key)
         assert isinstance(refused, Rejected)
-        assert refused.reason == "archived"
+        assert refused.reason == reason
 
 
 @pytest.mark.parametrize("fault", ["slowdown", "reset", "unanswered"])
