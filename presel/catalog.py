@@ -53,7 +53,8 @@ def changes(catalog: TableRef) -> Changes:
 
 def since_before(catalog: TableRef, samples: TableRef) -> dict[str, int]:
     """Images against the listing before, now that they have been read: `new`, `kept`, `changed`, `reuploaded` (touched, but the
-    same bytes), `removed`; and `absent`, keys that a mapping names and the source does not hold."""
+    same bytes), `refused` (by their listing alone: the first five are all that was listed) and `removed`; and `absent`, keys
+    that a mapping names and the source does not hold."""
     found = changes(catalog)
     same = min(found.changed, int(table_store.facts(samples).get("reuploaded", 0)))
     return {
@@ -61,6 +62,7 @@ def since_before(catalog: TableRef, samples: TableRef) -> dict[str, int]:
         "kept": found.kept,
         "changed": found.changed - same,
         "reuploaded": same,
+        "refused": catalog.rejects,
         "removed": found.removed,
         "absent": int(table_store.facts(catalog).get("absent", 0)),
     }
@@ -70,7 +72,7 @@ def in_words(since: dict[str, int]) -> str:
     """`since_before` as a sentence."""
     words = (
         f"Since the listing before: {since['new']:,} new, {since['kept']:,} kept, {since['changed']:,} changed, "
-        f"{since['reuploaded']:,} re-uploaded unchanged, {since['removed']:,} removed."
+        f"{since['reuploaded']:,} re-uploaded unchanged, {since['removed']:,} removed; {since['refused']:,} refused unread."
     )
     absent = since["absent"]
     return f"{words} {absent:,} that the mapping names are not there." if absent else words
