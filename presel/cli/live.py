@@ -46,7 +46,9 @@ class Live:
             elif event.done == event.total and before[0] != event.done:
                 note = f"  {event.note}" if event.note else ""
                 label = visible(event.label)
-                self._console.print(f"  {event.stage} {label}: {event.done} {event.unit}{note}", markup=False)
+                self._console.print(
+                    f"  {event.stage} {label}: {event.done} {event.unit}{note}", markup=False, soft_wrap=True
+                )
 
     def _draw(self, event: progress.Progress, parts: dict[str, tuple[int, int]]) -> None:
         if event.stage not in self._bars:

@@ -56,7 +56,8 @@ def plan(
 
     def words() -> None:
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
-        table(rows, {**columns, "shortfall": "shortfall", "price_usd": "price $"}, total=True)
+        priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
+        table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)
         screen.print(in_words(pool), soft_wrap=True)
         low, high = (sum(row[name] or 0.0 for row in rows) for name in ("price_low_usd", "price_high_usd"))
         rest = sum(row["price_usd"] or 0.0 for row in rows)

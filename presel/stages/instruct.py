@@ -28,6 +28,7 @@ from presel.instruct.dialogue import Instruction
 from presel.instruct.engine import Engine, draining_on_sigterm, shared
 from presel.instruct.parsing import CAP_REACHED, Problem
 from presel.instruct.samples import Row, Samples, Verdict
+from presel.report.figures import dollars
 from presel.stage import Stage, store_of
 from presel.table_store import Output
 from presel.tables import INSTRUCTIONS, TableRef
@@ -127,10 +128,12 @@ class _Waiting:
     def _report(self) -> None:
         spent, cap = self._bought["spent_usd"], self._engine.generator.max_cost
         figures = {**self._bought, "saved_usd": max(0.0, self._cost - spent)}
-        note = f"${spent:.4f} spent, ${figures['saved_usd']:.4f} saved by reuse"
+        note = f"{dollars(spent)} spent"
+        if figures["saved_usd"]:
+            note += f", {dollars(figures['saved_usd'])} saved by reuse"
         if cap != "unlimited":
             figures |= {"store_usd": self._engine.purse.spent(), "cap_usd": cap}
-            note += f"; this store: ${figures['store_usd']:,.2f} of its cap of ${cap:,.2f}"
+            note += f"; the store: {dollars(figures['store_usd'])} of {dollars(cap)}"
         note = f"{self._engine.note}; {note}" if self._engine.note else note
         progress.report("instruct", self._label, self._made, self._seats, "instructions", note, figures)
 
