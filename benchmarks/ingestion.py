@@ -5,6 +5,7 @@
     python -m benchmarks.ingestion --server PATH         # of rclone: `rclone serve s3`
     python -m benchmarks.ingestion --listing 1000000     # list and diff that many keys, without a server
     python -m benchmarks.ingestion --listing 1000000 --mapping parquet    # whose tasks a table names (or: csv, jsonl)
+    python -m benchmarks.ingestion --listing 1000000 --http               # over HTTP, from the server that answers from memory
     python -m benchmarks.ingestion --llava 665298        # tasks out of a LLaVA file of that many records, about a gigabyte
 
 Both ways are warm, take turns, and read the same objects; the ratio is that of the median rounds. CPU time is the client's
@@ -156,12 +157,20 @@ def listing(objects: int, kind: str | None) -> None:
             source = SourceConfig(uri=f"{name}/pool", tasks="table", mapping=file)
         for label, count in (("first", objects), ("unchanged", objects), ("1 % new", objects + objects // 100)):
             Made.objects = count
-            started = time.perf_counter()
-            found = changes(ingestion.ingest(source, f"{name}/store"))
-            print(
-                f"  {label:10s} {count:,} keys  {time.perf_counter() - started:6.1f} s  peak {_peak()}  {found}",
-                flush=True,
-            )
+            _ingested(label, source, f"{name}/store")
+
+
+def listing_over_http(objects: int) -> None:
+    with tempfile.TemporaryDirectory() as name, server("memory", Path(name), objects):
+        for label in ("first", "unchanged"):
+            _ingested(label, SourceConfig(uri=f"s3://{BUCKET}"), f"{name}/store")
+
+
+def _ingested(label: str, source: SourceConfig, store: str) -> None:
+    started = time.perf_counter()
+    found = changes(ingestion.ingest(source, store))
+    spent = time.perf_counter() - started
+    print(f"  {label:10s} {found.new + found.kept:,} keys  {spent:6.1f} s  peak {_peak()}  {found}", flush=True)
 
 
 def llava(records: int) -> None:
@@ -214,6 +223,7 @@ def main() -> None:
     options.add_argument(
         "--mapping", choices=["parquet", "csv", "jsonl"], help="with --listing: a table names their tasks"
     )
+    options.add_argument("--http", action="store_true", help="with --listing: from a server, not from memory")
     options.add_argument("--llava", type=int, help="measure reading a LLaVA file of this many records instead")
     options.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     asked = options.parse_args()
@@ -221,6 +231,8 @@ def main() -> None:
         write(asked.write, asked.objects)
     elif asked.llava:
         llava(asked.llava)
+    elif asked.listing and asked.http:
+        listing_over_http(asked.listing)
     elif asked.listing:
         listing(asked.listing, asked.mapping)
     else:
