@@ -72,10 +72,21 @@ class S3Store(Store):
         condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
         try:
             with translated(where):
-                answer = self._client().get_object(Bucket=self.bucket, Key=key, **condition, **self._payer)
-                return answer["Body"].read(), answer.get("ETag")
+                return self._whole(key, condition)
         except AlreadyExists as error:  # a condition failed, and of a read there is only one
             raise ObjectChanged("it was overwritten since it was listed", where=where) from error
+
+    def _whole(self, key: str, condition: Any, tries: int = 3) -> tuple[bytes, str | None]:
+        """boto3 tries again what the server refuses; of a body that breaks off it only says so."""
+        from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+
+        answer = self._client().get_object(Bucket=self.bucket, Key=key, **condition, **self._payer)
+        try:
+            return answer["Body"].read(), answer.get("ETag")
+        except (IncompleteReadError, ResponseStreamingError):
+            if tries == 1:
+                raise
+            return self._whole(key, condition, tries - 1)
 
     def _listed(self, path: str) -> Iterator[Entry]:
         """The object as it is listed now, if it is."""

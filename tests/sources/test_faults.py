@@ -95,6 +95,17 @@ def test_an_object_on_which_the_server_always_fails_costs_that_image(
     assert all(isinstance(data, bytes) for data in got.values())
 
 
+@pytest.mark.parametrize("fault", ["slowdown", "reset", "cut", "short", "drip"])
+def test_what_obstore_cannot_name_is_read_through_passing_faults_too(fault: str, mood: Mood) -> None:
+    uri = new_bucket()
+    put(uri, f"t/{fault}//odd.jpg")
+    source = open_source(SourceConfig(uri=uri))
+    ((key, _, entry),) = source.entries()
+    data = source.read(key, entry.etag, entry.size)
+    assert isinstance(data, bytes)
+    assert len(data) == entry.size
+
+
 def test_many_objects_on_which_the_server_fails_are_the_server(mood: Mood) -> None:
     uri = new_bucket()
     names = [f"t/broken/{number}.jpg" for number in range(5)]
