@@ -11,8 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import openai
 
@@ -53,12 +52,12 @@ class BatchClient:
         self._reading, self._generator = client.reading, generator
         self._client = client
 
-    async def upload(self, path: Path, name: str) -> str:
-        """The id of the uploaded file. Raises EndpointRefused where there is no batch API."""
+    async def upload(self, file: BinaryIO, name: str) -> str:
+        """The id of the uploaded file, which is read from its beginning. Raises EndpointRefused where there is no batch API."""
 
         async def call(sdk: openai.AsyncOpenAI) -> Any:
-            with path.open("rb") as file:
-                return await sdk.files.with_raw_response.create(file=(name, file), purpose="batch")
+            file.seek(0)
+            return await sdk.files.with_raw_response.create(file=(name, file), purpose="batch")
 
         found = await self._insisted(call, _TRANSFER)
         if found is None:
@@ -195,7 +194,10 @@ def _lines(text: str) -> dict[str, Any] | None:
         if line.strip():
             lines.append(parsed(line))
             whole = whole and lines[-1] is not None
-    return {"lines": [line for line in lines if isinstance(line, dict) and "custom_id" in line], "whole": whole}
+    return {
+        "lines": [line for line in lines if isinstance(line, dict) and isinstance(line.get("custom_id"), str)],
+        "whole": whole,
+    }
 
 
 def _batch(found: Mapping[str, Any]) -> Batch:

@@ -19,8 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from presel.errors import EndpointError, EndpointRefused, EndpointUnavailable, NotFound
 from presel.instruct.batch_client import ENDED, Batch, BatchClient
@@ -35,6 +34,7 @@ from presel.instruct.money import Purse
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected
 from presel.instruct.prices import NOTHING, Estimator, usage_of
 from presel.instruct.request import Request
+from presel.instruct.words import written
 
 log = logging.getLogger(__name__)
 
@@ -76,18 +76,18 @@ class Runner:
     base_url: str
     """Of the endpoint, as it is written in keys."""
 
-    async def create(self, lease: Lease, requests: Mapping[str, Request], path: Path, digest: str) -> Batch:
+    async def create(self, lease: Lease, requests: Mapping[str, Request], file: BinaryIO, digest: str) -> Batch:
         """Upload a file and create its batch. Raises EndpointError; the lease is given back if there is none."""
         created = False
         try:
             await self.io(self.log.keep_requests, lease.number, list(requests.values()))
             for _ in range(self.attempts):
                 metadata = await self._metadata(lease, digest)
-                file = await self.api.upload(path, f"presel-{metadata['presel_store']}-{lease.number}.jsonl")
+                name = await self.api.upload(file, f"presel-{metadata['presel_store']}-{lease.number}.jsonl")
                 await self._still_ours(lease)
-                await self.io(self.log.intend, lease.number, file, digest, self.base_url)
+                await self.io(self.log.intend, lease.number, name, digest, self.base_url)
                 created = True  # until the opposite is known
-                batch = await self._created(lease, file, metadata)
+                batch = await self._created(lease, name, metadata)
                 if batch is not None:
                     await self.io(self.log.begun, lease.number, batch.id)
                     return batch
@@ -147,7 +147,8 @@ class Runner:
             for (_, request), (end, cost, risk) in zip(
                 some, await asyncio.gather(*(self._end(line, request, lease) for line, request in some)), strict=True
             ):
-                ends[request.key] = end
+                if not isinstance(ends.get(request.key), Answer):  # a second line about it takes no answer back
+                    ends[request.key] = end
                 spent, lost = spent + cost, lost + risk
         missing = [key for key in requests if key not in ends]
         answered = sum(isinstance(end, Answer) for end in ends.values())
@@ -246,13 +247,14 @@ class Runner:
         return Left("server_error", outcome.message), 0.0, 0.0
 
     def _outcome(self, line: Mapping[str, Any]) -> Outcome:
-        response = line.get("response")
-        if not response:
-            error = line.get("error") or {}
-            return Failed("timeout", f"{error.get('code')}: {error.get('message')}", billed=False)
-        status, body = int(response.get("status_code") or 0), response.get("body")
+        response, error = line.get("response"), line.get("error")
+        if not isinstance(response, Mapping):
+            return Failed("timeout", self.reading.message(json.dumps(error)), billed=False)
+        code = response.get("status_code")
+        status = code if isinstance(code, int) else 0
         try:
-            return self.reading.outcome(status, json.dumps(body), {})
+            text = self.reading.scrubbed(written(response.get("body")))
+            return self.reading.outcome(status, text, {})
         except EndpointRefused as error:  # about this line alone: the batch as a whole was accepted
             return Rejected(status, str(error))
 

@@ -13,11 +13,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from presel.config import BatchConfig
 from presel.errors import BudgetExceeded, EndpointRefused, EndpointUnavailable
@@ -48,10 +46,8 @@ class Batches:
     ) -> None:
         self._run, self._config, self._cap_reached, self._spawn = runner, config, cap_reached, spawn
         self._desk, self._io = runner.desk, runner.io
-        self._folder = tempfile.TemporaryDirectory(prefix="presel-batch-")
         self._spool: Spool | None = None
         self._touched = 0.0
-        self._files = 0
         self._ends: dict[str, asyncio.Future[End]] = {}
         self._foreign: dict[int, asyncio.Event] = {}
         self._at_foreign: dict[str, asyncio.Event] = {}
@@ -90,6 +86,10 @@ class Batches:
             if tries >= self._run.attempts:
                 raise self._given_up(end, tries)
 
+    def expects(self, key: str) -> bool:
+        """Whether an earlier process has put a request into a batch whose end is still waited for."""
+        return key in self._at_foreign
+
     async def fetched(self, key: str) -> Answer | None:
         """The answer to a request that an earlier process has put into a batch; waits until that batch has ended."""
         waited = False
@@ -122,7 +122,8 @@ class Batches:
 
     async def close(self) -> None:
         await self._run.api.close()
-        self._folder.cleanup()
+        if self._spool is not None:
+            self._spool.close()
 
     # --- gathering ---------------------------------------------------------------------------------------------------
 
@@ -135,17 +136,13 @@ class Batches:
             self._close_spool()
         if self._spool is None:
             most, largest = self._config.requests_per_file, int(1e6 * self._config.megabytes_per_file)
-            self._spool = Spool(self._path(), most, largest)
+            self._spool = Spool(most, largest)
         end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._ends[request.key] = end
         self._spool.add(Ticket(request, end), line)
         self._touched = time.monotonic()
         end.add_done_callback(lambda _: self._ends.pop(request.key, None))
         return end
-
-    def _path(self) -> Path:
-        self._files += 1
-        return Path(self._folder.name, f"{self._files}.jsonl")
 
     def _close_spool(self) -> None:
         if self._spool is not None:
@@ -170,7 +167,7 @@ class Batches:
             await self._resolve_known(waiting, grant.held)
             await self.adopt()
             await self._run.pause(min(self._config.poll, 1.0))
-        await self._io(spool.remove)
+        spool.close()
 
     def _price(self, request: Request) -> float:
         return self._config.price_share * self._run.estimator.cost(request)
@@ -188,16 +185,13 @@ class Batches:
         if not tickets:
             await self._run.settle(lease, 0.0, 0.0)
             return
-        path = self._path()
-        digest = await self._io(spool.file_for, list(tickets), path)
-        self._spawn(self._through(lease, tickets, path, digest))
+        file, digest = await self._io(spool.file_for, list(tickets))
+        self._spawn(self._through(lease, tickets, file, digest))
 
-    async def _through(self, lease: Lease, tickets: dict[str, Ticket], path: Path, digest: str) -> None:
+    async def _through(self, lease: Lease, tickets: dict[str, Ticket], file: BinaryIO, digest: str) -> None:
         requests = {key: ticket.request for key, ticket in tickets.items()}
-        try:
-            batch = await self._run.create(lease, requests, path, digest)
-        finally:
-            path.unlink(missing_ok=True)
+        with file:
+            batch = await self._run.create(lease, requests, file, digest)
         self._waiting[lease.number] = len(requests)
         try:
             ends = await self._run.reap(lease, batch.id, requests)

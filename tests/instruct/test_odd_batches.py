@@ -1,0 +1,168 @@
+"""What a provider may do to a batch, and what may stand in its files, beyond what its documents promise."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from presel.demo.endpoint import Endpoint, files, looks, serve
+from presel.demo.setting import s3_server
+from presel.errors import EndpointRefused
+from presel.instruct import batch_client
+from presel.instruct.ledger import Ledger
+from presel.instruct.money import spending
+from presel.storage import open_store
+from tests.instruct.pools import SECRET, Pool
+from tests.instruct.run_stage import Worker
+from tests.instruct.test_batches import batch
+
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_client, "backoff", lambda _attempt: 0.01)
+
+
+def spoiling(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Lines], list[Any]]) -> None:
+    """Every output file holds what `spoil` makes of its lines; a string is a line as it stands."""
+
+    def keep(self: files.Batches, documents: Lines) -> str:
+        lines = [line if isinstance(line, str) else json.dumps(line) for line in spoil(documents)]
+        return self._keep("\n".join(lines).encode())
+
+    monkeypatch.setattr(files.Batches, "_lines", keep)
+
+
+def failed(line: dict[str, Any]) -> dict[str, Any]:
+    return {**line, "response": {"status_code": 500, "body": None}}
+
+
+STRANGERS: list[Any] = [
+    "", "null", "[]", "{", '{"custom_id": 5}', '{"custom_id": ["a"]}', '{"custom_id": "nobody"}', "[" * 100_000,
+    '{"custom_id": "' + "0" * 32 + '", "response": {"status_code": 200, "body": {"choices": []}}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda lines: [*lines, *map(failed, lines)],
+        lambda lines: [*map(failed, lines), *lines],
+        lambda lines: [line for line in lines for _ in range(3)],
+        lambda lines: [*STRANGERS, *lines],
+    ],
+    ids=["an error after the answer", "an error before it", "each thrice", "lines of nobody"],
+)
+def test_lines_that_should_not_be_there_take_no_answer_back(
+    spoil: Callable[[Lines], list[Any]], pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiling(monkeypatch, spoil)
+    with serve(looks) as endpoint:
+        ref = pool.instruct(batch(endpoint.url), picked=6)
+    assert (ref.rows, endpoint.counts.batched) == (6, 6)
+    assert spending(open_store(pool.store))["reserved_usd"] == 0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [None, "late", {}, {"status_code": "200"}, {"status_code": 200}, {"status_code": 200, "body": "x"}, {"body": [1]}],
+    ids=str,
+)
+def test_a_line_that_says_nothing_is_asked_again_in_another_batch(
+    response: object, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled: list[str] = []
+
+    def once(lines: Lines) -> list[Any]:
+        if not lines or spoiled:
+            return list(lines)
+        spoiled.append(lines[0]["custom_id"])
+        return [{**lines[0], "response": response, "error": ["odd"]}, *lines[1:]]
+
+    spoiling(monkeypatch, once)
+    with serve(looks) as endpoint:
+        ref = pool.instruct(batch(endpoint.url), picked=4)
+    assert (ref.rows, endpoint.counts.batched, len(endpoint.batches.batches)) == (4, 5, 2)
+
+
+def test_a_key_in_an_output_file_goes_no_further_however_it_is_spelled(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spelled = "".join(f"\\u{ord(letter):04x}" for letter in SECRET)
+    spoiling(monkeypatch, lambda lines: [json.dumps(line).replace("pixels", f"{spelled} {SECRET}") for line in lines])
+    with serve(looks) as endpoint:
+        assert pool.instruct(batch(endpoint.url), picked=12).rows == 12
+    kept = "".join(json.dumps(answer.body) for answer in Ledger(open_store(pool.store)).answers())
+    assert SECRET not in kept
+    assert "[key removed]" in kept
+
+
+def cancelled(endpoint: Endpoint) -> None:
+    while not endpoint.batches.batches:
+        time.sleep(0.01)
+    address = f"{endpoint.url}/batches/{next(iter(endpoint.batches.batches))}/cancel"
+    urllib.request.urlopen(urllib.request.Request(address, data=b"", method="POST")).read()
+
+
+def test_of_a_cancelled_batch_the_finished_part_is_kept_and_the_rest_asked_once(pool: Pool) -> None:
+    with serve(looks, batch_seconds=1.0) as endpoint:
+        somebody = threading.Thread(target=cancelled, args=(endpoint,))
+        somebody.start()
+        ref = pool.instruct(batch(endpoint.url), picked=8)
+        somebody.join()
+    assert [found.status for found in endpoint.batches.batches.values()] == ["cancelled", "completed"]
+    assert (ref.rows, endpoint.counts.batched) == (8, 8)
+
+
+def test_a_file_that_fails_validation_stops_the_run_and_holds_no_money(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complaint = {"code": "invalid_json_line", "message": "This line is not parseable.", "line": 1}
+    monkeypatch.setattr(files, "_invalid", lambda _lines: complaint)
+    with serve(looks) as endpoint, pytest.raises(EndpointRefused, match="invalid_json_line"):
+        pool.instruct(batch(endpoint.url), picked=4)
+    assert spending(open_store(pool.store)) == {"spent_usd": 0, "reserved_usd": 0}
+
+
+def test_an_orphan_is_found_behind_more_batches_than_a_page_holds(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_client, "_PAGE", 2)
+    with serve(looks, batch_seconds=0.2) as endpoint:
+        assert Worker(pool.root, endpoint.url, 4, "--batch", "--die-before", "id").wait() == -9
+        for number in range(5):
+            Pool(pool.root / f"other{number}").instruct(batch(endpoint.url), picked=1)
+        asked = endpoint.counts.batched
+        assert pool.instruct(batch(endpoint.url), picked=4).rows == 4
+    assert endpoint.counts.batched == asked == 4 + 5
+
+
+@pytest.mark.parametrize("step", ["upload", "create", "poll"])
+def test_a_killed_run_leaves_no_file_on_the_local_disk(
+    step: str, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    monkeypatch.setenv("TMPDIR", str(local))
+    with serve(looks) as endpoint:
+        assert Worker(pool.root, endpoint.url, 6, "--batch", "--die-before", step).wait() == -9
+    assert list(local.iterdir()) == []
+
+
+def test_batches_work_the_same_on_s3(tmp_path: Path) -> None:
+    with s3_server() as bucket, serve(looks, faults={"batch_expires": 0.5, "reset": 0.1}, seed=2) as endpoint:
+
+        class OnS3(Pool):
+            store = f"{bucket}/store"
+
+        pool = OnS3(tmp_path, images=12)
+        ref = pool.instruct(batch(endpoint.url, requests_per_file=4, attempts=20), picked=12)
+        money = spending(open_store(pool.store))
+    assert (ref.rows, endpoint.counts.billed) == (12, 12)
+    assert money["reserved_usd"] == 0
