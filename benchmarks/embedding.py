@@ -4,8 +4,10 @@
     python -m benchmarks.embedding --encoder vit --images 200
 
 The other way is a torch DataLoader with 4 workers around the model's own PIL transform. The model is the same object in both,
-ViT-B-32 with random weights or the encoder that needs no download. `slowest` is the largest of the three times of the pipeline,
-each divided by the threads it may use at once: the pace that nothing could beat. Vectors of both ways are compared.
+ViT-B-32 with random weights or the encoder that needs no download. Vectors of both ways are compared.
+
+`slowest` is the pace that nothing could beat: the largest of reading, decoding and computing. Once as the pipeline measures
+them, seconds of work over the threads or processes that share it; once as each takes alone, with the machine to itself.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import argparse
 import os
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,11 @@ from torch.utils.data import DataLoader, Dataset
 from presel import table_store
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder, load_encoder
+from presel.encoders.feeding import READERS
+from presel.images.child import How
+from presel.images.decoder import File, Opened
+from presel.images.decoders import decoders
+from presel.parallel import cores
 from presel.stages.embed import embed_part
 from presel.stages.ingest import ingest
 from presel.vectors import unit_vectors
@@ -105,8 +114,28 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 IMAGES = {"builtin": 1000, "vit": 200}
 
 
+def alone(files: list[Path], encoder: Encoder, config: EncoderConfig) -> dict[str, float]:
+    """Seconds of each of the three when nothing else is done: with bytes in memory, and then with pictures prepared."""
+    limits, groups = config.images, [files[start : start + 16] for start in range(0, len(files), 16)]
+    how = How((limits.max_pixels, limits.min_side, limits.max_aspect_ratio), encoder.side, encoder.preparation)
+
+    def decode(group: list[File]) -> list[Any]:
+        opened = [answer.end for answer in decoders(cores()).open(group, how)]
+        arrays = [one.array for one in opened if isinstance(one, Opened)]
+        return arrays if encoder.preparation else [encoder.prepare(array) for array in arrays]
+
+    with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(cores()) as threads:
+        raw, reading = timed(
+            lambda: list(readers.map(lambda group: [File(f.read_bytes(), f.name) for f in group], groups))
+        )
+        prepared, decoding = timed(lambda: [one for group in threads.map(decode, raw) for one in group])
+    size = config.batch_size
+    _, computing = timed(lambda: [encoder.encode(prepared[at : at + size]) for at in range(0, len(prepared), size)])
+    return {"read": reading, "decode": decoding, "compute": computing}
+
+
 def compare(name: str, images: int, batch: int) -> None:
-    """Both ways over the same files, the model loaded and the files in the page cache before either starts."""
+    """All ways over the same files; models loaded, files in the page cache and decoding processes started before any."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         files = write_pool(folder / "pool", images, seed=0)
@@ -117,9 +146,10 @@ def compare(name: str, images: int, batch: int) -> None:
         encoder = load_encoder(config)
         source = SourceConfig(uri=str(folder / "pool"), part_size=100_000)
         part = ingest(source, str(folder / "store"))
-        ours, our_seconds = timed(lambda: embed_part(part, source, config))
         usual, usual_seconds = timed(the_usual_way(files, encoder, name, weights, batch))
-        tell(ours, usual, usual_seconds, our_seconds)
+        each = alone(files, encoder, config)
+        ours, our_seconds = timed(lambda: embed_part(part, source, config))
+        tell(ours, usual, usual_seconds, our_seconds, each)
 
 
 def main() -> None:
@@ -128,28 +158,27 @@ def main() -> None:
     options.add_argument("--images", type=int)
     options.add_argument("--batch", type=int, default=64)
     asked = options.parse_args()
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # four workers are the point
     for name in [asked.encoder] if asked.encoder else IMAGES:
         compare(name, asked.images or IMAGES[name], asked.batch)
 
 
-def tell(ours: Any, usual: Vectors, usual_seconds: float, our_seconds: float) -> None:
+def tell(ours: Any, usual: Vectors, usual_seconds: float, our_seconds: float, each: dict[str, float]) -> None:
     facts = table_store.facts(ours)
     usual /= np.linalg.norm(usual, axis=1, keepdims=True)
     cosines = np.sum(usual * unit_vectors(table_store.read(ours)), axis=1)
-    slowest = max(
-        facts["read_seconds"] / facts["read_threads"],
-        facts["decode_seconds"] / facts["decode_threads"],
-        facts["compute_seconds"],
-    )
+    inside = {
+        "read": facts["read_seconds"] / facts["read_threads"],
+        "decode": facts["decode_seconds"] / facts["decode_processes"],
+        "compute": facts["compute_seconds"],
+    }
     print(f"{facts['encoder']}, {len(usual):,} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"  DataLoader, 4 workers  {usual_seconds:7.2f} s  {len(usual) / usual_seconds:7.1f} images/s")
     print(f"  presel embed_part      {our_seconds:7.2f} s  {len(usual) / our_seconds:7.1f} images/s")
     print(f"  ratio                  {usual_seconds / our_seconds:7.2f}")
-    print(
-        f"  read {facts['read_seconds']:.2f} s on {facts['read_threads']} threads, "
-        f"decode {facts['decode_seconds']:.2f} s on {facts['decode_threads']}, compute {facts['compute_seconds']:.2f} s; "
-        f"wall / slowest {facts['wall_seconds'] / slowest:.2f}"
-    )
+    for where, seconds in (("inside embed_part, work / workers", inside), ("each alone", each)):
+        told = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
+        print(f"  {where}: {told}; wall / slowest {our_seconds / max(seconds.values()):.2f}")
     print(f"  cosine between the two ways: least {cosines.min():.5f}, mean {cosines.mean():.5f}")
 
 

@@ -6,6 +6,7 @@ decoders, one for each core, where ten pools would fight over them.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -19,29 +20,46 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@lru_cache(maxsize=8)
 def shared_pool(name: str, threads: int) -> Executor:
     """The pool of that name; started when it is first used, ended with the process."""
+    return _pool(name, threads, os.getpid())  # a fork has its parent's objects, but not its threads
+
+
+@lru_cache(maxsize=8)
+def _pool(name: str, threads: int, _: int) -> Executor:
     return ThreadPoolExecutor(threads, name)
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], pool: Executor, window: int) -> Iterator[Result]:
-    """`map(work, items)` on a pool, in order, at most `window` results unclaimed.
+def ahead(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    pool: Executor,
+    window: int,
+    weight: Callable[[Item], int] = lambda _: 0,
+    most: int = 0,
+) -> Iterator[Result]:
+    """`map(work, items)` on a pool, in order, at most `window` results unclaimed, nor (but for one) more weight than `most`.
 
     Unlike Executor.map it takes from `items` only as results are claimed, so stages may be chained and memory stays bounded.
     When the consumer stops early, what has not begun is cancelled.
     """
-    pending: deque[Future[Result]] = deque()
-    source = iter(items)
+    pending: deque[tuple[Future[Result], int]] = deque()
+    held = 0
     try:
-        for item in source:
-            pending.append(pool.submit(work, item))
+        for item in items:
+            heavy = weight(item)
+            while pending and held + heavy > most:
+                held -= pending[0][1]
+                yield pending.popleft()[0].result()
+            pending.append((pool.submit(work, item), heavy))
+            held += heavy
             if len(pending) >= window:
-                yield pending.popleft().result()
+                held -= pending[0][1]
+                yield pending.popleft()[0].result()
         while pending:
-            yield pending.popleft().result()
+            yield pending.popleft()[0].result()
     finally:
-        for future in pending:
+        for future, _ in pending:
             future.cancel()
 
 
@@ -59,6 +77,9 @@ class Stopwatch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        spent = time.perf_counter() - self._local.started
+        self.add(time.perf_counter() - self._local.started)
+
+    def add(self, seconds: float) -> None:
+        """Work that was done and timed elsewhere."""
         with self._lock:
-            self.total += spent
+            self.total += seconds

@@ -8,7 +8,6 @@ import random
 import re
 import resource
 import struct
-import sys
 import time
 import warnings
 import zlib
@@ -20,10 +19,9 @@ from PIL import Image, ImageCms
 
 from presel.config import ImageConfig
 from presel.errors import InputError
-from presel.images import Picture, Reason, Rejected, decode, for_api, not_an_image_by_name, open_guarded, thumbnail
+from presel.images import Picture, Reason, Rejected, decode, for_api, not_an_image_by_name, thumbnail
 from presel.images.decoding import open_picture
 from presel.images.formats import SUPPORTED, sniff
-from presel.images.guard import FRAGILE, Guard
 from tests.image_files import damaged, encoded, files, photograph
 
 LIMITS = ImageConfig()
@@ -290,40 +288,6 @@ def test_the_documented_reasons_are_those_of_the_code() -> None:
 
 def test_every_supported_format_has_a_file_in_these_tests() -> None:
     assert {sniff(data) for data in files().values()} == set(SUPPORTED)
-
-
-@pytest.mark.parametrize("name", ["lzw.tiff", "still.avif", "still.jp2"])
-def test_a_guarded_picture_is_the_same_picture(name: str) -> None:
-    assert sniff(files()[name]) in FRAGILE
-    inside, guarded = open_picture(files()[name], LIMITS), open_guarded(files()[name], LIMITS)
-    assert isinstance(inside, Picture)
-    assert isinstance(guarded, Picture)
-    assert inside.image.tobytes() == guarded.image.tobytes()
-    assert (inside.width, inside.height, inside.format) == (guarded.width, guarded.height, guarded.format)
-    refused = open_guarded(files()[name][:200], LIMITS)
-    assert refused == open_picture(files()[name][:200], LIMITS)
-
-
-def test_a_decoder_that_crashes_or_hangs_costs_one_image() -> None:
-    crashing = Guard([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"])
-    refused = crashing.open(files()["raw.tiff"], LIMITS)
-    assert isinstance(refused, Rejected)
-    assert refused.reason == Reason.UNDECODABLE
-    assert "crashed" in refused.detail
-    hanging = Guard([sys.executable, "-c", "import time; time.sleep(60)"], patience=0.5)
-    refused = hanging.open(files()["raw.tiff"], LIMITS)
-    assert isinstance(refused, Rejected)
-    assert "took longer" in refused.detail
-
-
-def test_a_child_that_was_lost_is_replaced() -> None:
-    guard = Guard()
-    assert isinstance(guard.open(files()["raw.tiff"], LIMITS), Picture)
-    assert guard._child is not None
-    guard._child.kill()
-    guard._child.wait()
-    assert isinstance(guard.open(files()["raw.tiff"], LIMITS), Picture)
-    guard.close()
 
 
 FUZZ = max(5_500, int(os.environ.get("PRESEL_FUZZ", "0")))

@@ -72,10 +72,5 @@ class EncoderConfig(Section):
     )
     weights: str | None = Field(None, description="a local safetensors file in place of the hub's weights")
     images: ImageConfig = ImageConfig()
-    isolate: Annotated[Literal["fragile", "all"], Operational] = Field(
-        "fragile",
-        description="fragile: TIFF, AVIF and JPEG 2000 are decoded in child processes; all: every format, so that no decoder "
-        "can end a run; without it a crash is survived by starting the run again",
-    )
     batch_size: Annotated[int, Field(ge=1), Operational] = 64
     device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from presel.config import EncoderConfig
 from presel.encoders.builtin import BuiltinEncoder
 from presel.encoders.encoder import Encoder
-from presel.encoders.recipe import Recipe
-from presel.encoders.spread import Spread
 from presel.errors import ConfigError
+
+if TYPE_CHECKING:  # decoding processes import this package, and start in half the time without these
+    from presel.config import EncoderConfig
+    from presel.encoders.recipe import Recipe
 
 __all__ = ["Encoder", "identity", "load_encoder"]
 
@@ -67,6 +69,7 @@ def _recipe(name: str, weights: str | None) -> Recipe:
 def _load(name: str, weights: str | None, device: str) -> Encoder:
     if name == "builtin":
         return BuiltinEncoder()
+    from presel.encoders.spread import Spread
     from presel.encoders.towers import TowerEncoder, devices
 
     copies = [TowerEncoder(_recipe(name, weights), one) for one in devices(device)]

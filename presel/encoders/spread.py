@@ -22,13 +22,14 @@ class Spread(Encoder):
     """An `Encoder` around equal ones on different devices. Raises whatever they raise; a device is given back either way."""
 
     def __init__(self, copies: Sequence[Encoder]) -> None:
-        self.identity, self.dimensions, self.side = copies[0].identity, copies[0].dimensions, copies[0].side
+        self.identity, self.dimensions = copies[0].identity, copies[0].dimensions
+        self.side, self.preparation = copies[0].side, copies[0].preparation
         self._first = copies[0]
         self._idle: SimpleQueue[Encoder] = SimpleQueue()
         for copy in copies:
             self._idle.put(copy)
 
-    def prepare(self, image: Image.Image) -> NDArray[Any]:
+    def prepare(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[Any]:
         return self._first.prepare(image)
 
     def encode(self, batch: list[NDArray[Any]]) -> NDArray[np.float32]:

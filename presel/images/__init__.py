@@ -1,9 +1,7 @@
 """Image bytes to usable pixels, or one reason why not."""
 
-from presel.images.attempts import attempt
 from presel.images.decoding import Picture, decode, open_picture
 from presel.images.formats import not_an_image_by_name
-from presel.images.guard import open_guarded
 from presel.images.reasons import Reason, Rejected
 from presel.images.rendering import API_VERSION, for_api, thumbnail
 
@@ -12,11 +10,9 @@ __all__ = [
     "Picture",
     "Reason",
     "Rejected",
-    "attempt",
     "decode",
     "for_api",
     "not_an_image_by_name",
-    "open_guarded",
     "open_picture",
     "thumbnail",
 ]

@@ -24,9 +24,12 @@ def missing(format: str, data: bytes) -> str | None:
 def _jpeg(data: bytes) -> str | None:
     position = 2
     while found := _JPEG_MARKER.search(data, position):
-        if data[found.start() + 1] == 0xD9:
+        marker, start = data[found.start() + 1], found.end()
+        if marker == 0xD9:
             return None
-        start = found.end()
+        if marker == 0xD8:  # a second start of the image has no length
+            position = start
+            continue
         if start + 2 > len(data):
             break
         position = start + max(2, struct.unpack_from(">H", data, start)[0])

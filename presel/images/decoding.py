@@ -8,17 +8,41 @@ formats we name. Any exception of any type out of a decoder means one thing, a c
 from __future__ import annotations
 
 import io
+import re
+import warnings
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from PIL import Image
 
-from presel.config import ImageConfig
 from presel.images.colour import orientation, to_rgb
 from presel.images.completeness import missing
 from presel.images.formats import SUPPORTED, describe, sniff
 from presel.images.reasons import Reason, Rejected
 
 _MOST_SCANS = 200
+_ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")  # an object's place in memory: another one in every run
+# Pillow warns of what is odd about a file, each time: here that is either harmless or a reject.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class Limits(Protocol):
+    """What is admitted: `presel.config.ImageConfig`, which a decoding process does without."""
+
+    @property
+    def max_pixels(self) -> int: ...
+    @property
+    def min_side(self) -> int: ...
+    @property
+    def max_aspect_ratio(self) -> float: ...
+
+
+class Bounds(NamedTuple):
+    """Limits for who has no configuration."""
+
+    max_pixels: int
+    min_side: int
+    max_aspect_ratio: float
 
 
 @dataclass(frozen=True)
@@ -31,14 +55,14 @@ class Picture:
     format: str
 
 
-def decode(data: bytes, limits: ImageConfig, key: str = "") -> Image.Image | Rejected:
+def decode(data: bytes, limits: Limits, key: str = "") -> Image.Image | Rejected:
     """Upright 8-bit RGB pixels in sRGB, or the reason why not. `key` only makes the detail more telling."""
     picture = open_picture(data, limits, key)
     return picture if isinstance(picture, Rejected) else picture.image
 
 
 def open_picture(
-    data: bytes, limits: ImageConfig, key: str = "", side: int | None = None, longer: int | None = None
+    data: bytes, limits: Limits, key: str = "", side: int | None = None, longer: int | None = None
 ) -> Picture | Rejected:
     """The same, with what the header said.
 
@@ -53,7 +77,7 @@ def open_picture(
     if kind not in SUPPORTED:
         return Rejected(Reason.UNDECODABLE, f"{kind} pictures are not supported: convert them first")
     try:
-        with Image.open(io.BytesIO(data), formats=_plugins(kind)) as opened:
+        with Image.open(io.BytesIO(data), formats=[kind]) as opened:  # JPEG finds MPO by itself
             refused = _outside_limits(opened.size, limits) or _incomplete(kind, data) or _endless(kind, data)
             return refused or _load(opened, kind, _scale(opened.size, side, longer))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -64,11 +88,7 @@ def open_picture(
         return _incomplete(kind, data) or Rejected(*_meaning(error, kind, key))
 
 
-def _plugins(format: str) -> tuple[str, ...]:
-    return ("JPEG", "MPO") if format == "JPEG" else (format,)
-
-
-def _outside_limits(size: tuple[int, int], limits: ImageConfig) -> Rejected | None:
+def _outside_limits(size: tuple[int, int], limits: Limits) -> Rejected | None:
     width, height = size
     told = f"{width:,} x {height:,} pixels"
     if width * height > limits.max_pixels:
@@ -110,8 +130,6 @@ def _load(opened: Image.Image, format: str, scale: float) -> Picture:
         upright = upright.transpose(turn)
         if turn in _SIDEWAYS:
             width, height = height, width
-    elif upright is opened:
-        upright = opened.copy()
     return Picture(upright, width, height, format)
 
 
@@ -124,7 +142,7 @@ _SIDEWAYS = {
 
 
 def _meaning(error: Exception, format: str, key: str) -> tuple[Reason, str]:
-    told = f"{format}: {error or type(error).__name__}"
+    told = f"{format}: {_ADDRESS.sub('', str(error)) or type(error).__name__}"
     suffix = key.rpartition(".")[2].upper()
     claimed = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(suffix, suffix)
     if claimed in SUPPORTED and claimed != format:

@@ -33,6 +33,8 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"v/1\x01", "OpenEXR"),
     (0, b"\x00\x00\x01\x00", "icon"),
 )
+# Two letters are little evidence: the length of the second header must be one that there is.
+_BMP_HEADERS = {length.to_bytes(4, "little") for length in (12, 16, 40, 52, 56, 64, 108, 124)}
 _OTHER: tuple[tuple[bytes, str], ...] = (
     (b"%PDF", "a PDF"),
     (b"%!PS", "PostScript"),
@@ -58,6 +60,8 @@ def sniff(data: bytes) -> str | None:
     head = data[:16]
     for offset, magic, name in _MAGIC:
         if head.startswith(magic, offset):
+            if name == "BMP" and len(data) > 18 and data[14:18] not in _BMP_HEADERS:
+                continue
             # An ISO container says in its list of compatible brands whether AV1 pictures are in it.
             return "AVIF" if name == "HEIF" and b"avif" in data[8:64] else name
     if len(head) >= 3 and head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
@@ -70,6 +74,8 @@ def describe(data: bytes) -> str:
     for magic, name in _OTHER:
         if data.startswith(magic):
             return f"the bytes are {name}"
+    if data[4:8] == b"ftyp":
+        return "the bytes are audio or video"
     head = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return "the bytes are an HTML page"

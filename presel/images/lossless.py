@@ -16,7 +16,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from presel.config import ImageConfig
+from presel.images.decoding import Limits
 
 _JFIF = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _END = b"\xff\xd9"
@@ -34,7 +34,7 @@ class _Unfit(Exception):
     """It cannot be sent as it is."""
 
 
-def as_it_is(data: bytes, limits: ImageConfig, side: int) -> bytes | None:
+def as_it_is(data: bytes, limits: Limits, side: int) -> bytes | None:
     """The same JPEG without metadata; None when the picture has to be decoded and encoded to be sent.
 
     The result holds the entropy-coded data bit by bit, so it decodes to the same pixels. Its longer side is at most `side`.
@@ -110,7 +110,7 @@ def _upright(content: bytes) -> bool:
     return True
 
 
-def _size(frame: bytes, limits: ImageConfig, side: int) -> tuple[int, int]:
+def _size(frame: bytes, limits: Limits, side: int) -> tuple[int, int]:
     """Width and height of a frame of three 8-bit YCbCr components, within the limits."""
     precision, height, width, components = struct.unpack_from(">BHHB", frame, 4)
     names = frame[10 : 10 + 3 * components : 3]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,10 @@ from PIL import Image
 
 from presel import encoders, progress, table_store
 from presel.config import EncoderConfig, ImageConfig, SourceConfig
+from presel.encoders import feeding
 from presel.encoders.builtin import BuiltinEncoder
+from presel.images.decoder import Decoder
+from presel.images.decoders import Decoders
 from presel.keys import digest
 from presel.stages.embed import embed_part
 from presel.storage import open_store
@@ -159,60 +160,38 @@ with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), 
 
 
 CRASHER = """
-import os
+import ctypes
 from PIL import ImageFile
 load = ImageFile.ImageFile.load
 def crashing(self):
     if self.size == (61, 47):
-        os.abort()
+        ctypes.string_at(0)
     return load(self)
 ImageFile.ImageFile.load = crashing
 """
-"""Run by every Python process with its folder in PYTHONPATH: a decoder that takes the process along at one picture's size."""
-EMBEDDING = """
-import sys
-from presel.config import EncoderConfig, SourceConfig
-from presel.stages.embed import embed_part
-from presel.tables import TableRef
-part = TableRef.model_validate_json(open(sys.argv[1]).read())
-ref = embed_part(part, SourceConfig(uri=sys.argv[2]), EncoderConfig(name="builtin", batch_size=8, isolate=sys.argv[3]))
-print(ref.model_dump_json())
-"""
+"""Run by every Python process with its folder in PYTHONPATH: a decoder that dies of a segmentation fault at one size."""
 
 
-@pytest.mark.parametrize("isolate", ["fragile", "all"])
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
-def test_an_image_that_crashes_its_decoder_is_lost_alone(tmp_path: Path, isolate: str, format: str) -> None:
-    """With `fragile` once the run was started again; with `all` at the first attempt."""
+@pytest.mark.parametrize("name", ["builtin", "tower"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_an_image_that_crashes_its_decoder_is_lost_alone_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, name: str
+) -> None:
     uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
-    put(uri, *keys("a", *range(12)))
-    open_store(uri).write("a/deadly", encoded(photograph(61, 47), format))
-    (part,) = catalogue(uri, store, 100).split()
-    (tmp_path / "part.json").write_text(part.model_dump_json())
+    put(uri, *keys("a", *range(30)))
+    open_store(uri).write("a/015-deadly", encoded(photograph(61, 47), format))
     (tmp_path / "sitecustomize.py").write_text(CRASHER)
-    command = [sys.executable, "-c", EMBEDDING, str(tmp_path / "part.json"), uri, isolate]
-    run = partial(subprocess.run, command, env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE)
-    attempts = [run(check=False)]
-    if isolate == "fragile":
-        assert attempts[0].returncode == -signal.SIGABRT
-        attempts.append(run(check=False))
-    assert attempts[-1].returncode == 0
-    ref = TableRef.model_validate_json(attempts[-1].stdout)
-    ends = {row["key"]: (row["reason"], row["detail"]) for row in table_store.rejects(ref).to_pylist()}
-    assert ref.rows == 12
-    assert list(ends) == ["a/deadly"]
-    assert ends["a/deadly"][0] == "undecodable"
-    assert "crashed" in ends["a/deadly"][1]
-    assert not list(open_store(store).list("attempts/"))
-
-
-def test_isolated_decoding_gives_the_same_bytes(uri: str, tmp_path: Path) -> None:
-    put(uri, *keys("a", *range(6)))
-    for name, data in files().items():
-        open_store(uri).write(f"a/{name}", data)
-    one = embed(uri, str(tmp_path / "one"))
-    other = embed(uri, str(tmp_path / "other"), ENCODER.model_copy(update={"isolate": "all"}))
-    assert (one.key, one.digest, one.rows) == (other.key, other.digest, 6 + len(files()))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(feeding, "decoders", lambda _: fresh)  # others of this process have started without it
+    if name == "tower":
+        monkeypatch.setattr(encoders, "load_encoder", lambda _: Faulty())
+    fresh = Decoders([Decoder(), Decoder()])
+    ref = embed(uri, store)
+    fresh.close()
+    (row,) = table_store.rejects(ref).to_pylist()
+    assert ref.rows == 30
+    assert (row["key"], row["reason"]) == ("a/015-deadly", "undecodable")
+    assert row["detail"] == f"{format}: its decoder crashed (SIGSEGV)"
 
 
 def test_what_could_not_be_read_is_read_at_the_next_run_and_the_rest_is_not(server: str, tmp_path: Path) -> None:
@@ -265,12 +244,13 @@ class Faulty(BuiltinEncoder):
     """Gives a vector of zeros for one picture and NaN for another, as a broken model would."""
 
     identity = "faulty"
+    preparation = None  # as a tower, it gets the pixels
 
-    def prepare(self, image: Image.Image) -> NDArray[np.float32]:
-        vector = super().prepare(image)
-        if image.getextrema() == ((0, 0),) * 3:
+    def prepare(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
+        vector, shades = super().prepare(image), np.unique(np.asarray(image)).tolist()
+        if shades == [0]:
             vector[:] = 0
-        elif image.getextrema() == ((255, 255),) * 3:
+        elif shades == [255]:
             vector[5] = np.nan
         return vector
 
