@@ -1,4 +1,4 @@
-"""Ask about pictures with bespokelabs-curator: run by `benchmarks/instructions.py side`, with the Python that has it.
+"""Ask about pictures with bespokelabs-curator: run by `benchmarks.instructions side`, with the Python that has it.
 
     curator_rows.py URL FOLDER ROWS CACHE SYSTEM TIMEOUT
 

@@ -1,14 +1,15 @@
-"""How fast, how steadily and how sparingly instructions are bought, against the endpoint double in a process of its own.
+"""How fast, how steadily and how sparingly instructions are bought, from an endpoint in a process of its own.
 
-    python benchmarks/instructions.py throughput     # 50 ms latency, no limit, 100 kB pictures that are ready to be sent
-    python benchmarks/instructions.py sdk         # the same requests by the SDK alone, as it is commonly used: nothing is kept
-    python benchmarks/instructions.py stage       # the same, the whole stage: pictures are read, hashed, made and encoded
-    python benchmarks/instructions.py batch       # the stage in batch mode
-    python benchmarks/instructions.py pace        # 2 s latency, 600 requests a minute: share of the limit used, 429s
-    python benchmarks/instructions.py replay      # the stage again, every answer in the ledger
-    python benchmarks/instructions.py side --peer-python PATH  # beside bespokelabs-curator, which that Python must have
+    python -m benchmarks.instructions throughput  # 50 ms latency, no limit, 100 kB pictures: ledger, leases, pace, base64
+    python -m benchmarks.instructions sdk         # the same requests by the SDK alone, as it is commonly used: nothing is kept
+    python -m benchmarks.instructions stage       # the whole stage: pictures are read, hashed, made and encoded
+    python -m benchmarks.instructions batch       # the stage in batch mode
+    python -m benchmarks.instructions pace        # 2 s latency, 600 requests a minute: share of the limit used, 429s
+    python -m benchmarks.instructions replay      # the stage again, every answer in the ledger
+    python -m benchmarks.instructions side --peer-python PATH  # beside bespokelabs-curator, which that Python must have
 
-Each prints one line of JSON. CPU is that of this process, per request; the endpoint's comes on top and shares the cores.
+`--endpoint minimal` asks one that shares no code with presel (endpoints.py). Each prints one line of JSON. CPU is that of this
+process, per request; the endpoint's, which shares the cores, stands beside it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import bisect
 import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,8 @@ import numpy as np
 import openai
 from PIL import Image
 
-from presel.config import GeneratorConfig, ImageConfig, PriceConfig, PromptConfig, SourceConfig
+from benchmarks.endpoints import Running, endpoint
+from presel.config import GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
 from presel.instruct.engine import Engine, shared
 from presel.instruct.request import opening
 from presel.keys import digest, sample_id
@@ -43,21 +43,7 @@ from presel.tables import REFERENCE, TableRef
 
 KEY = "PRESEL_BENCHMARK_KEY"
 SIDE = 768
-
-
-@contextmanager
-def endpoint(latency: float, limit: int | None = None, faults: str = "none") -> Iterator[str]:
-    """The endpoint double in a process of its own; yields its address."""
-    command = [sys.executable, "-m", "presel.demo.endpoint", "--port", "0", "--latency", str(latency)]
-    command += ["--faults", faults, "--batch-seconds", "0.5"]
-    command += ["--requests-per-minute", str(limit)] if limit else []
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        yield server.stdout.readline().split()[0]
-    finally:
-        server.terminate()
-        server.wait()
+LIMIT = 600
 
 
 def picture(seed: int, quality: int) -> bytes:
@@ -75,35 +61,31 @@ def settings(url: str, **more: Any) -> GeneratorConfig:
     return GeneratorConfig(model="m", base_url=url, api_key_env=KEY, max_cost=1000.0, prices=prices, **more)
 
 
-async def ask_all(engine: Engine, generator: GeneratorConfig, n: int, jpeg: bytes) -> list[float]:
-    """Ask about `n` different contents with one ready picture; returns when each answer came."""
-    places, came = asyncio.Semaphore(2 * generator.concurrency + 128), []
-
-    async def ready() -> bytes:
-        return await engine.io(base64.b64encode, jpeg)
+async def ask_all(engine: Engine, generator: GeneratorConfig, n: int, jpeg: bytes, measure: Measure) -> None:
+    """Ask about `n` different contents with one picture, which is ready but for its base64."""
+    places = asyncio.Semaphore(2 * generator.concurrency + 128)
 
     async def one(i: int) -> None:
-        await engine.answer(opening(digest(str(i).encode()), "t", generator), ready)
-        came.append(time.monotonic())
+        await engine.answer(opening(digest(str(i).encode()), "t", generator), lambda: base64.b64encode(jpeg))
+        measure.note()
         places.release()
 
     async with asyncio.TaskGroup() as group:
         for i in range(n):
             await places.acquire()
             group.create_task(one(i))
-    return came
 
 
-def throughput(n: int, concurrency: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, endpoint(0.05) as url:
-        generator, jpeg = settings(url, concurrency=concurrency), picture(0, 43)
+def throughput(n: int, concurrency: int, kind: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, endpoint(0.05, kind=kind) as server:
+        generator, jpeg = settings(server.url, concurrency=concurrency), picture(0, 43)
         with shared(folder, generator) as engine:
-            measure = Measure(n)
-            engine.run(ask_all(engine, generator, n, jpeg)).result()
+            measure = Measure(n, server)
+            engine.run(ask_all(engine, generator, n, jpeg, measure)).result()
             return {**measure.end(), "picture_kB": round(len(jpeg) / 1000)}
 
 
-def sdk(n: int, concurrency: int) -> dict[str, Any]:
+def sdk(n: int, concurrency: int, kind: str) -> dict[str, Any]:
     """The SDK with a semaphore around it: no ledger, no money, no pace. What anything built on it costs at least."""
     jpeg = base64.b64encode(picture(0, 43))
 
@@ -126,114 +108,77 @@ def sdk(n: int, concurrency: int) -> dict[str, Any]:
 
             await asyncio.gather(*(one(i) for i in range(n)))
 
-    with endpoint(0.05) as url:
-        measure = Measure(n)
-        asyncio.run(run(url))
+    with endpoint(0.05, kind=kind) as server:
+        measure = Measure(n, server)
+        asyncio.run(run(server.url))
         return measure.end()
 
 
-def stage(n: int, concurrency: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, endpoint(0.05) as url:
-        generator, wanted = settings(url, concurrency=concurrency), pool(Path(folder), n)
-        measure = Measure(n)
+def stage(n: int, concurrency: int, kind: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, endpoint(0.05, kind=kind) as server:
+        generator, wanted = settings(server.url, concurrency=concurrency), pool(Path(folder), n)
+        measure = Measure(n, server)
         instruct(wanted, SourceConfig(uri=f"{folder}/pool"), generator, ImageConfig())
         return measure.end()
 
 
-def batch(n: int, concurrency: int) -> dict[str, Any]:
+def batch(n: int, concurrency: int, _kind: str) -> dict[str, Any]:
     how = {"gather": 0.5, "poll": 0.2, "megabytes_per_file": 50}
-    with tempfile.TemporaryDirectory() as folder, endpoint(0.0) as url:
-        generator = settings(url, concurrency=concurrency, mode="batch", batch=how)
+    with tempfile.TemporaryDirectory() as folder, endpoint(0.0, "--batch-seconds", "0.5") as server:
+        generator = settings(server.url, concurrency=concurrency, mode="batch", batch=how)
         wanted = pool(Path(folder), n)
-        measure = Measure(n)
+        measure = Measure(n, server)
         instruct(wanted, SourceConfig(uri=f"{folder}/pool"), generator, ImageConfig())
-        return {**measure.end(), "batched": counts(url)["batched"]}
+        return {**measure.end(), "batched": server.counts()["batched"]}
 
 
-def counts(url: str) -> dict[str, Any]:
-    """What the endpoint was asked so far."""
-    with urllib.request.urlopen(f"{url}/counts") as answer:
-        return dict(json.load(answer))
-
-
-def side(n: int, peer: str | None) -> dict[str, Any]:
-    """Both on the same endpoint, each with an empty store: calls it takes, calls again, calls for one more row, and so on."""
-    if peer is None or not Path(peer).exists():
-        return {"skipped": "no --peer-python: a Python that has bespokelabs-curator 0.1.31 or later"}
-    found: dict[str, Any] = {"rows": n}
-    for name, ask in (("presel", ask_presel), ("curator", lambda *of: ask_curator(peer, *of))):
-        for faults in ("none", "mild", "storm"):
-            with tempfile.TemporaryDirectory() as folder, endpoint(0.05, faults=faults) as url:
-                pool(
-                    Path(folder), n + 1, pictures=n + 1
-                )  # faults are drawn by what is sent: equal pictures, equal faults
-                if faults != "none":
-                    seconds, rows, said = ask(url, folder, n, "Be exact.")
-                    found[f"{name}, {faults}"] = {
-                        "calls_per_row": round(counts(url)["total"] / n, 2),
-                        "rows": rows,
-                        "seconds": round(seconds, 1),
-                        **({"error": said} if said else {}),
-                    }
-                    continue
-                calls, results = [0], []
-                for rows, system in ((n, "Be exact."), (n, "Be exact."), (n + 1, "Be exact."), (n + 1, "Be brief.")):
-                    results.append(ask(url, folder, rows, system))
-                    calls.append(counts(url)["total"])
-                first, again, one_more, reworded = np.diff(calls).tolist()
-                found[name] = {
-                    "requests_per_second": round(first / results[0][0], 1),
-                    "calls": first,
-                    "calls_on_rerun": again,
-                    "calls_after_one_more_row": one_more,
-                    "calls_after_a_changed_system_prompt": reworded,
-                }
-    return {**found, "load": round(os.getloadavg()[0], 1)}
-
-
-def ask_presel(url: str, folder: str, rows: int, system: str) -> tuple[float, int, str | None]:
-    prompt = PromptConfig(system=system)
-    started = time.monotonic()
-    wanted = table_of(Path(folder), rows)
-    ref = instruct(
-        wanted, SourceConfig(uri=f"{folder}/pool"), settings(url, concurrency=48, prompt=prompt), ImageConfig()
-    )
-    return time.monotonic() - started, ref.rows, None
-
-
-def ask_curator(peer: str, url: str, folder: str, rows: int, system: str) -> tuple[float, int, str | None]:
-    script = str(Path(__file__).with_name("curator_rows.py"))
-    command = [peer, script, url, f"{folder}/pool/t", str(rows), f"{folder}/cache", system, "30"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    said = next((line for line in done.stdout.splitlines()[::-1] if line.startswith('{"seconds"')), None)
-    if said is None:
-        return float("nan"), 0, done.stderr[-300:]
-    result = json.loads(said)
-    return result["seconds"], result["rows"], result["error"]
-
-
-def replay(n: int, concurrency: int) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder, endpoint(0.0) as url:
-        generator, wanted = settings(url, concurrency=concurrency), pool(Path(folder), n)
+def replay(n: int, concurrency: int, kind: str) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, endpoint(0.0, kind=kind) as server:
+        generator, wanted = settings(server.url, concurrency=concurrency), pool(Path(folder), n)
         source = SourceConfig(uri=f"{folder}/pool")
         first = instruct(wanted, source, generator, ImageConfig())
         Path(folder, "store", first.folder, "manifest.json").unlink()
-        measure = Measure(n)
+        measure = Measure(n, server)
         again = instruct(wanted, source, generator, ImageConfig())
         return {**measure.end(), "same_bytes": first.digest == again.digest}
 
 
-def pace(n: int, concurrency: int) -> dict[str, Any]:
-    limit = 600
-    with tempfile.TemporaryDirectory() as folder, endpoint(2.0, limit) as url:
-        generator, jpeg = settings(url, concurrency=concurrency, requests_per_minute=limit), picture(0, 20)
-        with shared(folder, generator) as engine:
-            measure = Measure(n)
-            came = engine.run(ask_all(engine, generator, n, jpeg)).result()
-            steady = [at - came[0] for at in came if at - came[0] >= 2.0]
-            used = len(steady) / (steady[-1] - 2.0) * 60 / limit
-            extra = engine.done.requests - n
-    return {**measure.end(), "share_of_limit": round(used, 4), "throttled": extra}
+def pace(n: int, concurrency: int, _kind: str) -> dict[str, Any]:
+    """All four ways to learn of a limit of 600 a minute at once, each with an endpoint and an engine of its own."""
+
+    def one(tells: str) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as folder, minimal(tells) as server:
+            configured = {"requests_per_minute": LIMIT} if tells == "nothing" else {}
+            generator = settings(server.url, concurrency=concurrency, **configured)
+            with shared(folder, generator) as engine:
+                measure = Measure(n, server)
+                engine.run(ask_all(engine, generator, n, picture(0, 20), measure)).result()
+            return used(server.counts()["came"], server.counts()["refused"])
+
+    def minimal(tells: str) -> AbstractContextManager[Running]:
+        return endpoint(2.0, "--limit", str(LIMIT), "--tells", tells, kind="minimal")
+
+    with ThreadPoolExecutor() as threads:
+        ways = {"configured": "nothing", "headers": "headers", "429, seconds": "seconds", "429, a date": "date"}
+        return dict(zip(ways, threads.map(one, ways.values()), strict=True))
+
+
+def used(came: list[float], refused: int) -> dict[str, Any]:
+    """Of a limit a minute: the share that arrived, in all and after the first ten seconds, and the most in any window."""
+    came.sort()
+    steady = [at for at in came if at >= came[0] + 10]
+
+    def most(seconds: float) -> int:
+        return max(bisect.bisect_left(came, at + seconds) - i for i, at in enumerate(came))
+
+    return {
+        "requests": len(came),
+        "refused": refused,
+        "share_from_the_first": round((len(came) - refused - 1) / (came[-1] - came[0]) * 60 / LIMIT, 4),
+        "share_after_10_s": round((len(steady) - 1) / (steady[-1] - steady[0]) * 60 / LIMIT, 4),
+        "most_in_60_s": most(60),
+        "most_in_1_s": most(1),
+    }
 
 
 def pool(root: Path, n: int, pictures: int = 4) -> TableRef:
@@ -259,21 +204,37 @@ def table_of(root: Path, n: int) -> TableRef:
 
 
 class Measure:
-    """Wall time, CPU and memory from now on."""
+    """Wall time, CPU and memory from now on, here and at the endpoint."""
 
-    def __init__(self, n: int) -> None:
-        self.n, self.cpu, self.at = n, time.process_time(), time.monotonic()
+    def __init__(self, n: int, server: Running) -> None:
+        self.n, self.server, self.came = n, server, 0
+        self.early = 0.0
+        self.theirs, self.cpu, self.at = server.cpu(), time.process_time(), time.monotonic()
+
+    def note(self) -> None:
+        """One more answer came."""
+        self.came += 1
+        if self.came == self.n // 10:
+            self.early = resident()
 
     def end(self) -> dict[str, Any]:
         seconds = time.monotonic() - self.at
+        memory = {"MB_at_a_tenth": self.early, "MB_at_the_end": resident()} if self.early else {}
         return {
             "requests": self.n,
             "seconds": round(seconds, 2),
             "requests_per_second": round(self.n / seconds, 1),
             "cpu_ms_per_request": round((time.process_time() - self.cpu) / self.n * 1000, 2),
+            "endpoint_cpu_ms": round((self.server.cpu() - self.theirs) / self.n * 1000, 2),
             "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            **memory,
             "load": round(os.getloadavg()[0], 1),
         }
+
+
+def resident() -> float:
+    """MB in memory now."""
+    return round(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
 
 
 WAYS = {"throughput": throughput, "sdk": sdk, "stage": stage, "batch": batch, "pace": pace, "replay": replay}
@@ -284,13 +245,17 @@ def main() -> None:
     parser.add_argument("way", choices=[*WAYS, "side"])
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--concurrency", type=int, default=48)
+    parser.add_argument("--endpoint", choices=["double", "minimal"], default="double")
     parser.add_argument("--peer-python", help="for `side`: a Python with bespokelabs-curator installed")
     asked = parser.parse_args()
     os.environ.setdefault(KEY, "any")
     if asked.way == "side":
+        from benchmarks.beside_curator import side
+
         print(json.dumps({"way": "side", **side(min(asked.requests, 300), asked.peer_python)}, indent=1))
         return
-    print(json.dumps({"way": asked.way, **WAYS[asked.way](asked.requests, asked.concurrency)}))
+    found = WAYS[asked.way](asked.requests, asked.concurrency, asked.endpoint)
+    print(json.dumps({"way": asked.way, "endpoint": asked.endpoint, **found}))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
@@ -26,6 +29,9 @@ from presel.keys import digest
 from presel.sources import Source, open_source
 
 Row = dict[str, Any]
+
+_drawing = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""Dozens of threads wait for the store at once, but only so many decode: the loop that sends must get its share of the CPU."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,8 @@ class Samples:
         language = prompt.language if prompt.check_language else None
 
         async def asked(request: Request) -> None:
-            answer, new = await self.engine.answer(request, lambda: self._picture(row), urgent=bool(answers))
+            made = partial(self._picture, row["key"], row["content"])
+            answer, new = await self.engine.answer(request, made, urgent=bool(answers))
             answers.append(answer)
             bought.append(new)
 
@@ -115,17 +122,15 @@ class Samples:
             step = Problem(CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
 
-    async def _picture(self, row: Row) -> bytes:
+    def _picture(self, key: str, content: str) -> bytes:
         """The JPEG to send, in base64. Raises Unanswerable when the image is gone or is not the one that was chosen."""
-        return await self.engine.prepared(self._encoded, row["key"], row["content"])
-
-    def _encoded(self, key: str, content: str) -> bytes:
         data = self._source.read(key)
         if isinstance(data, Rejected):
             raise Unanswerable(data.reason, data.detail)
         if digest(data) != content:
             raise Unanswerable("changed", "the image is not the one that was embedded and chosen")
         try:
-            return base64.b64encode(for_api(data, self.images, self.generator.image_side))
+            with _drawing:
+                return base64.b64encode(for_api(data, self.images, self.generator.image_side))
         except InputError as error:
             raise Unanswerable("undecodable", str(error.got)) from error

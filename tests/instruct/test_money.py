@@ -191,8 +191,12 @@ def test_the_cap_holds_for_four_processes_of_which_one_is_killed(tmp_path: Path)
             died = ["--die-at-answer", 3] if number == 0 else []
             asked = ["--images", 24, "--task", f"task{number}", "--max-cost", cap, *died]
             workers.append(Worker(tmp_path, endpoint.url, 24, *asked))
-        assert [worker.wait(100) for worker in workers] == [-9, 7, 7, 7]
-    assert all(worker.said["error"] == "BudgetExceeded" for worker in workers[1:])
+        killed, *ended = [worker.wait(100) for worker in workers]
+    stopped = [worker for worker, code in zip(workers[1:], ended, strict=True) if code == 7]
+    assert killed == -9
+    assert set(ended) <= {0, 7}  # whoever comes first may get all it wants
+    assert stopped
+    assert all(worker.said["error"] == "BudgetExceeded" for worker in stopped)
     spent = spending(open_store(str(tmp_path / "store")))
     assert bill(endpoint.counts) <= spent["spent_usd"] <= cap
     assert endpoint.counts.billed > 20  # most of it was put to use
