@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from presel.config.section import Section
 from presel.keys import Operational
+
+
+def _as_json(value: object) -> object:
+    """A mapping as JSON text, its order kept: a configuration is hashed and compared, and a form shows text."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping) else value
+
+
+def _is_json(text: str | None) -> str | None:
+    if text is not None and not isinstance(json.loads(text), dict):
+        raise ValueError("a JSON schema is an object")
+    return text
 
 
 class TurnConfig(Section):
@@ -32,6 +45,11 @@ class PromptConfig(Section):
     )
     check_language: bool = Field(
         False, description="ask again, then reject, what is certainly not written in `language` (its English name)"
+    )
+    answer_schema: Annotated[str | None, BeforeValidator(_as_json), AfterValidator(_is_json)] = Field(
+        None,
+        description="JSON schema of an answer, as JSON or as a mapping, with `turns` of `question` and `response` in it; "
+        "null: these alone, as strings",
     )
     judge: str | None = Field(
         None,
@@ -81,8 +99,8 @@ class GeneratorConfig(Section):
     )
     on_cap: Annotated[Literal["stop", "publish"], Operational] = Field(
         "stop",
-        description="when the next request could pass max_cost. stop: the run ends, exit 7, and publishes nothing; publish: what "
-        "is paid for is published, the rest is rejected as cap_reached until a run with a higher cap asks for it",
+        description="when the next request could pass max_cost. stop: the run ends (exit 7) and publishes nothing; publish: "
+        "what is paid for is published, the rest is rejected as cap_reached until a run with a higher cap asks for it",
     )
     prices: Annotated[PriceConfig | None, Operational] = None
     mode: Annotated[Literal["live", "batch"], Operational] = Field(

@@ -31,7 +31,7 @@ def follow(
     """
     request, remedies = opening, {"longer", "again"}
     for answer in answers:
-        found = _in(language, read(answer, turns))
+        found = _in(language, read(answer, turns, opening.schema))
         if not isinstance(found, Problem):
             return Instruction(found, answer.key)
         if found.remedy not in remedies:

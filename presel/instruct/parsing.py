@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from presel.instruct.ledger import Answer
-from presel.instruct.words import encodable, mended, parsed, printable
+from presel.instruct.schemas import SCHEMA, Schema, is_own, violation
+from presel.instruct.words import encodable, mended, parsed, printable, written
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Problem:
 Turns = tuple[Turn, ...]
 
 
-def read(answer: Answer, turns: int) -> Turns | Problem:
-    """The turns of an answer that should hold `turns` of them."""
+def read(answer: Answer, turns: int, schema: Schema = SCHEMA) -> Turns | Problem:
+    """The turns of an answer that should hold `turns` of them and fit `schema`."""
     if answer.status != 200:
         return Problem("declined", _error_text(answer.body))
     choice = answer.body["choices"][0]
@@ -54,7 +55,7 @@ def read(answer: Answer, turns: int) -> Turns | Problem:
     text = text_of(answer)
     if finish == "length" and parsed(text) is None:  # repair would take half a sentence for a whole one
         return Problem("length", f"cut at {answer.output_tokens} tokens", "longer")
-    found = _turns(text)
+    found = _turns(text, schema)
     return found if isinstance(found, Problem) else _checked(found, turns)
 
 
@@ -79,15 +80,20 @@ def _message(answer: Answer) -> Mapping[str, Any]:
     return message if isinstance(message, Mapping) else {}
 
 
-def _turns(text: str) -> Turns | Problem:
+def _turns(text: str, schema: Schema) -> Turns | Problem:
     if not text.strip():
         return Problem("empty", "the answer is empty", "again")
     if refusal := _REFUSAL.match(text):
         return Problem("refused", printable(refusal.string)[:300])
-    items = _items(mended(text))
+    document = mended(text)
+    items = _items(document)
     if not items:
         return Problem("invalid_json", "no JSON with `turns` was found in it", "again")
-    turns = [_turn(item) for item in items]
+    if is_own(schema):
+        whole = document if isinstance(document, Mapping) and "turns" in document else {"turns": items}
+        if broken := violation(whole, schema):
+            return Problem("schema", printable(broken), "again")
+    turns = [_turn(item, structured=is_own(schema)) for item in items]
     if None in turns:
         return Problem("schema", "a turn lacks `question` or `response`", "again")
     return tuple(turn for turn in turns if turn is not None)
@@ -106,11 +112,14 @@ def _items(document: Any) -> list[Any]:
     return []
 
 
-def _turn(item: Any) -> Turn | None:
+def _turn(item: Any, structured: bool) -> Turn | None:
+    """`structured`: a response may be more than words, and is then kept as JSON."""
     if not isinstance(item, Mapping):
         return None
     fields = {str(name).lower(): value for name, value in item.items()}
     question, response = fields.get("question"), fields.get("response")
+    if isinstance(response, Mapping | list) and structured:
+        response = written(response)
     if not isinstance(question, str) or isinstance(response, Mapping | list) or response is None:
         return None
     return Turn(printable(question).strip(), printable(str(response)).strip())

@@ -1,4 +1,4 @@
-"""Prompts are data: a system and a user message per kind, sandboxed Jinja2, and the JSON schema of what comes back.
+"""Prompts are data: a system and a user message per kind, in sandboxed Jinja2 (what comes back: schemas.py).
 
 A prompt is part of a request's key, so a changed word asks anew and an unchanged one never does. What a person may change
 is in the configuration (kind, turns, language, `system`, `template`); everything else a template sees is a constant of the
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
@@ -65,24 +65,6 @@ KINDS: dict[str, Kind] = {
     ),
     "custom": Kind(_SYSTEM, ""),
 }
-
-SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "turns": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"question": {"type": "string"}, "response": {"type": "string"}},
-                "required": ["question", "response"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["turns"],
-    "additionalProperties": False,
-}
-"""What an answer must be. How many turns is asked for in words and checked by us: some servers refuse `minItems`."""
 
 _environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
 

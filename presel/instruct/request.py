@@ -26,7 +26,8 @@ from typing import Any
 
 from presel.config import GeneratorConfig
 from presel.images import API_VERSION
-from presel.instruct.prompts import SCHEMA, render
+from presel.instruct.prompts import render
+from presel.instruct.schemas import is_closed, is_own, schema_of
 
 PICTURE = "image:"
 """What stands in a kept message where the sent one has the picture: this and the content digest."""
@@ -50,6 +51,8 @@ class Request:
     def key(self) -> str:
         """32 hex characters."""
         text = json.dumps(self.document(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        if is_own(self.schema):  # sorted above, but models write the fields of an answer in the order of its schema
+            text += json.dumps(self.schema, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def document(self) -> dict[str, Any]:
@@ -101,7 +104,7 @@ class Request:
 
     def body(self, picture: bytes) -> bytes:
         """What is sent, as JSON: `picture` (a JPEG in base64) in place of the placeholder, put in after the encoding."""
-        schema = {"name": "instruction", "strict": True, "schema": self.schema}
+        schema = {"name": "instruction", "strict": is_closed(self.schema), "schema": self.schema}
         document = {
             "messages": self.messages,
             "model": self.model,
@@ -118,7 +121,7 @@ def opening(content: str, task: str, generator: GeneratorConfig, picture_version
     """The first request about an image of a task.
 
     `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them.
-    Raises ConfigError for a template that does not render.
+    Raises ConfigError for a template that does not render and for a schema that is none.
     """
     prompt = generator.prompts.get(task, generator.prompt)
     system, user = render(prompt, task)
@@ -130,7 +133,7 @@ def opening(content: str, task: str, generator: GeneratorConfig, picture_version
             {"role": "system", "content": system},
             {"role": "user", "content": [{"type": "text", "text": user}, picture]},
         ),
-        schema=SCHEMA,
+        schema=schema_of(prompt, f"generator.prompt of task {task}"),
         model=generator.model,
         parameters=_parameters(generator),
         base_url=generator.base_url.rstrip("/"),

@@ -20,6 +20,7 @@ from presel.errors import StorageUnavailable
 from presel.instruct import keeping
 from presel.instruct.ledger import Ledger
 from presel.instruct.request import Request
+from presel.instruct.schemas import SCHEMA
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from tests.instruct.pools import BATCH, Pool, generator, reasons, rows
@@ -102,8 +103,8 @@ def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: py
         settings = generator(endpoint.url)
         before = pool.instruct(settings, picked=6)
 
-        def improved(answer, turns):  # type: ignore[no-untyped-def]
-            found = parsing.read(answer, turns)
+        def improved(*asked):  # type: ignore[no-untyped-def]
+            found = parsing.read(*asked)
             return tuple(parsing.Turn(turn.question.upper(), turn.response) for turn in found)
 
         monkeypatch.setattr(dialogue, "read", improved)
@@ -202,6 +203,7 @@ def test_a_store_that_fails_for_a_moment_does_not_cost_an_answer(pool: Pool, mon
         {"prompt": PromptConfig(turns=2)},
         {"prompt": PromptConfig(examples=(({"question": "How many?", "response": "Two."},),))},
         {"prompts": {"shapes": PromptConfig(template="Count the shapes.")}},
+        {"prompt": PromptConfig(answer_schema={**SCHEMA, "description": "One turn."})},
     ],
     ids=str,
 )
