@@ -34,8 +34,9 @@ from PIL import Image
 
 from benchmarks.endpoints import Running, endpoint
 from presel.config import GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
-from presel.instruct.engine import Engine, shared
+from presel.instruct.engine import Engine
 from presel.instruct.request import opening
+from presel.instruct.sharing import shared
 from presel.keys import digest, sample_id
 from presel.stages.instruct import instruct
 from presel.table_store import Output

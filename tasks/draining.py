@@ -14,7 +14,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
 from presel.errors import EndpointUnavailable
-from presel.instruct.engine import drain, drained
+from presel.instruct.sharing import drain, drained
 
 GRACE_SECONDS = 25.0
 """Prefect's workers send SIGKILL 30 s after SIGTERM."""

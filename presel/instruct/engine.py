@@ -5,8 +5,7 @@ A question's way: ledger (paid already?) -> picture -> lease (money, and the cla
 is durable before anybody looks at it. What is killed between the provider's answer and the ledger's write is lost:
 at most the requests in flight.
 
-Stages run in threads (Prefect's task runner) and share one engine per store and endpoint, so eight tasks of a flow
-do not ask eight times as fast as the limit allows. The engine's own thread runs the event loop; files and S3
+The engine's own thread runs the event loop; files and S3
 are handled in a pool of threads, pictures in another.
 """
 
@@ -15,13 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from presel.config import GeneratorConfig
@@ -49,7 +45,7 @@ _READING_THREADS = 32
 
 
 class Engine:
-    """Answers requests for one store and one endpoint. Use `shared`; `answer` runs in the loop, `run` brings work there."""
+    """Answers requests for one store and one endpoint. Use `sharing.shared`. `run` brings work to its loop."""
 
     def __init__(self, store: str, generator: GeneratorConfig) -> None:
         self.generator = generator
@@ -240,72 +236,3 @@ class Engine:
         await self._sending.client.close()
         await self._batches.close()
         await self.io(self._owner.leave)
-
-
-# --- one engine for all threads that want the same ------------------------------------------------------------------------
-
-_engines: dict[tuple[str, str], tuple[Engine, int]] = {}
-_closing: set[Engine] = set()
-_guard = threading.Lock()
-
-
-@contextmanager
-def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
-    """The engine of this process for a store and a generator; the last to leave closes it.
-
-    Raises ConfigError when there is no key, no price or no usable address.
-    """
-    name = (store, generator.model_dump_json())
-    with _guard:
-        engine, users = _engines.get(name) or (Engine(store, generator), 0)
-        _engines[name] = (engine, users + 1)
-    try:
-        yield engine
-    finally:
-        with _guard:
-            users = _engines[name][1] - 1
-            _engines[name] = (engine, users)
-            if not users:
-                del _engines[name]
-                _closing.add(engine)
-        if not users:
-            engine.close()
-            _closing.discard(engine)
-
-
-def drain(why: Exception) -> None:
-    """Stop every engine of this process: what is under way is kept, what waits fails with `why`."""
-    for engine, _ in list(_engines.values()):
-        engine.stop(why)
-
-
-def drained(seconds: float) -> bool:
-    """Wait until every engine of this process has kept what was under way, at most so long; whether that is so."""
-    deadline = time.monotonic() + seconds
-    while (_engines or _closing) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not (_engines or _closing)
-
-
-@contextmanager
-def draining_on_sigterm() -> Iterator[None]:
-    """SIGTERM lets what is under way finish and be kept; only then does it do what it did before.
-
-    Signals are heard by the main thread alone: elsewhere this does nothing, and whoever owns the main thread wraps it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard = []
-
-    def hear(number: int, _frame: FrameType | None) -> None:
-        heard.append(number)
-        drain(EndpointUnavailable("stopped by SIGTERM", fix="run again: every answer so far is kept"))
-
-    before = signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if heard:
-            signal.raise_signal(signal.SIGTERM)

@@ -25,9 +25,10 @@ from typing import Any, ParamSpec, TypeVar
 from presel import again, progress, table_store
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.dialogue import Instruction
-from presel.instruct.engine import Engine, draining_on_sigterm, shared
+from presel.instruct.engine import Engine
 from presel.instruct.parsing import CAP_REACHED, Problem
 from presel.instruct.samples import Row, Samples, Verdict
+from presel.instruct.sharing import draining_on_sigterm, shared
 from presel.report.figures import dollars
 from presel.stage import Stage, store_of
 from presel.table_store import Output

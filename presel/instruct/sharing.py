@@ -1,0 +1,84 @@
+"""One engine for all threads of a process that want the same, and how all of them end.
+
+Stages run in threads (Prefect's task runner) and share one engine per store and generator, so that eight tasks of a flow do
+not ask eight times as fast as the limit allows. A process that is told to end lets what is under way finish: it is paid for.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from presel.config import GeneratorConfig
+from presel.errors import EndpointUnavailable
+from presel.instruct.engine import Engine
+
+_engines: dict[tuple[str, str], tuple[Engine, int]] = {}
+_closing: set[Engine] = set()
+_guard = threading.Lock()
+
+
+@contextmanager
+def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
+    """The engine of this process for a store and a generator; the last to leave closes it.
+
+    Raises ConfigError when there is no key, no price or no usable address.
+    """
+    name = (store, generator.model_dump_json())
+    with _guard:
+        engine, users = _engines.get(name) or (Engine(store, generator), 0)
+        _engines[name] = (engine, users + 1)
+    try:
+        yield engine
+    finally:
+        with _guard:
+            users = _engines[name][1] - 1
+            _engines[name] = (engine, users)
+            if not users:
+                del _engines[name]
+                _closing.add(engine)
+        if not users:
+            engine.close()
+            _closing.discard(engine)
+
+
+def drain(why: Exception) -> None:
+    """Stop every engine of this process: what is under way is kept, what waits fails with `why`."""
+    for engine, _ in list(_engines.values()):
+        engine.stop(why)
+
+
+def drained(seconds: float) -> bool:
+    """Wait until every engine of this process has kept what was under way, at most so long; whether that is so."""
+    deadline = time.monotonic() + seconds
+    while (_engines or _closing) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not (_engines or _closing)
+
+
+@contextmanager
+def draining_on_sigterm() -> Iterator[None]:
+    """SIGTERM lets what is under way finish and be kept; only then does it do what it did before.
+
+    Signals are heard by the main thread alone: elsewhere this does nothing, and whoever owns the main thread wraps it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = []
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        drain(EndpointUnavailable("stopped by SIGTERM", fix="run again: every answer so far is kept"))
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if heard:
+            signal.raise_signal(signal.SIGTERM)
