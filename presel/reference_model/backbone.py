@@ -35,6 +35,8 @@ class ReferenceModel:
     dtype: torch.dtype
     shares_prefix: bool | None = field(default=None)
     """Whether a cached image prefix gives this model's own losses; None until the first sample has been scored both ways."""
+    stops_early: bool = True
+    """Whether a prefix is whole once the last layer has written its keys and values (prefix.py)."""
 
     @property
     def pad(self) -> int:
@@ -85,8 +87,8 @@ class ReferenceModel:
             handle.remove()
 
 
-def load_backbone(config: ReferenceModelConfig) -> ReferenceModel:
-    """The configured model and processor, in evaluation mode: float32 on a CPU, bfloat16 on a GPU.
+def load_backbone(config: ReferenceModelConfig, dtype: torch.dtype | None = None) -> ReferenceModel:
+    """The configured model and processor, in evaluation mode: float32 on a CPU, bfloat16 on a GPU, or as `dtype` says.
 
     Raises ModelError when they cannot be found, fetched or read.
     """
@@ -94,7 +96,7 @@ def load_backbone(config: ReferenceModelConfig) -> ReferenceModel:
     from transformers import AutoModelForImageTextToText
 
     device = choose_device(config.device)
-    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
     processor = load_processor(config)
     with _loading(config):
         model = AutoModelForImageTextToText.from_pretrained(resolve(config.model), dtype=dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.batches import aligned, images, padded
+from presel.reference_model.precision import precise
 from presel.reference_model.prepare import ImageInputs, Prepared, Tokens
 
 
@@ -20,11 +21,11 @@ def plain_losses(model: ReferenceModel, sample: Prepared) -> tuple[float, float]
 def _loss(model: ReferenceModel, image: ImageInputs, tokens: Tokens) -> float:
     import torch
 
-    with torch.inference_mode():
+    with torch.inference_mode(), precise(model):
         logits = model.model(
             input_ids=padded([tokens.ids], model.pad, model.device),
             use_cache=False,
-            **images([image], model.device, model.dtype),
+            **images([image], model.device, torch.float32),
             **aligned([tokens], 0, None, model.device),
         ).logits[0]
         likelihood = logits.float().log_softmax(-1)

@@ -79,6 +79,31 @@ def test_a_model_whose_image_sees_the_question_is_scored_the_plain_way(mixed, ca
         assert found[sample.id][2:] == pytest.approx(plain_losses(model, sample), abs=1e-6)
 
 
+def test_a_prefix_pass_ends_when_the_last_layer_has_written_its_keys(builtin, mixed):
+    list(score(builtin, mixed[:1], 1))  # scored both ways, once
+    layers, ran = builtin.model.model.language_model.layers, []
+    hooks = [
+        layer.mlp.register_forward_hook(lambda _m, _a, out, n=n: ran.append((n, out.shape[1])))
+        for n, layer in enumerate(layers)
+    ]
+    found = list(score(builtin, mixed[:1], 1))
+    for hook in hooks:
+        hook.remove()
+    assert builtin.stops_early
+    assert [n for n, _ in ran] == [0, 1, 2, 0, 1, 2, 3]  # the prefix without the last layer's, then what follows
+    assert found[0][2:] == pytest.approx(plain_losses(builtin, mixed[0]), abs=1e-4)
+
+
+def test_a_model_whose_last_layer_does_not_write_last_runs_its_whole_prefix(mixed):
+    model = load(BUILTIN)
+    layers = model.model.model.language_model.layers
+    layers[2].self_attn.layer_idx, layers[3].self_attn.layer_idx = 3, 2  # the third layer fills the last place
+    found = {losses.id: losses for losses in score(model, mixed[:3], 8)}
+    assert (model.shares_prefix, model.stops_early) == (True, False)
+    for sample in mixed[:3]:
+        assert found[sample.id][2:] == pytest.approx(plain_losses(model, sample), abs=1e-4)
+
+
 def test_one_poisoned_sample_leaves_its_batch_alone(mixed):
     model = load(BUILTIN)
     clean = {losses.id: losses for losses in score(model, mixed, 16)}
