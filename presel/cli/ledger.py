@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.config_file import load
 from presel.instruct import ledger, money
 from presel.instruct.ledger import Ledger
+from presel.instruct.words import written
 from presel.storage import open_store
 
 app = typer.Typer(help="The paid answers: list, show, count, export.", no_args_is_help=True)
@@ -23,11 +24,20 @@ def ls(
     prefix: Annotated[str, typer.Argument(help="The beginning of a key.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
+    long: Annotated[
+        bool, typer.Option("--long", "-l", help="Read each answer: when, tokens, dollars, its words.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """The keys of all paid answers."""
-    keys = ledger.ls(_opened(config, overrides), prefix)
-    show(keys, as_json, lambda: screen.print("\n".join(keys), markup=False))
+    opened = _opened(config, overrides)
+    keys = ledger.ls(opened, prefix)
+    if not long:
+        show(keys, as_json, lambda: screen.print("\n".join(keys), markup=False))
+        return
+    rows = [ledger.line(answer) for key in keys if (answer := opened.find(key))]
+    headings = {"key": "key", "answered": "answered", "model": "model", "input_tokens": "in", "output_tokens": "out"}
+    show(rows, as_json, lambda: table([_priced(row) for row in rows], {**headings, "cost_usd": "$", "words": "words"}))
 
 
 @app.command("show")
@@ -38,7 +48,8 @@ def show_answer(
 ) -> None:
     """One answer whole, as JSON: what was asked, what was said, what it cost."""
     answer = ledger.show(_opened(config, overrides), key)
-    screen.print_json(data=answer.__dict__)
+    text = written(vars(answer))
+    screen.print_json(text, ensure_ascii=text.isascii())  # plain letters where the terminal can have them
 
 
 @app.command("stats")
@@ -48,8 +59,9 @@ def stats(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_jso
     rows, spent = ledger.stats(opened), money.spending(opened.store)
 
     def words() -> None:
-        columns = {"model": "model", "answers": "answers", "input_tokens": "tokens in", "output_tokens": "tokens out"}
-        table(rows, {**columns, "cost_usd": "$"})
+        columns = {"model": "model", "base_url": "endpoint", "answers": "answers"}
+        tokens = {"input_tokens": "tokens in", "output_tokens": "tokens out", "cost_usd": "$"}
+        table([_priced(row) for row in rows], {**columns, **tokens})
         screen.print(f"spent ${spent['spent_usd']:.4f}, reserved ${spent['reserved_usd']:.4f}")
 
     show({"models": rows, **spent}, as_json, words)
@@ -60,6 +72,11 @@ def export(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = []) -> No
     """Every answer as one JSON line on standard output."""
     for line in ledger.export(_opened(config, overrides)):
         sys.stdout.write(line + "\n")
+
+
+def _priced(row: dict[str, Any]) -> dict[str, Any]:
+    """With a price that shows: answers cost hundredths of a cent."""
+    return {**row, "cost_usd": f"{row['cost_usd']:.6f}"}
 
 
 def _opened(config: Path, overrides: list[str]) -> Ledger:

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from presel.errors import AlreadyExists, IntegrityError, NotFound
-from presel.instruct.words import written
+from presel.instruct.words import printable, written
 from presel.keys import digest
 from presel.pipeline import ahead, shared_pool
 from presel.sealed import check_format
@@ -114,6 +114,20 @@ class Ledger:
 def ls(ledger: Ledger, prefix: str = "") -> list[str]:
     """The keys that start with `prefix`: `presel ledger ls`."""
     return [key for key in ledger.all_keys() if key.startswith(prefix)]
+
+
+def line(answer: Answer) -> dict[str, Any]:
+    """One answer in a line, with the beginning of its words: `presel ledger ls --long`."""
+    choices = answer.body.get("choices")
+    message = choices[0].get("message") if choices else answer.body.get("error")
+    said = (
+        (message.get("content") or message.get("refusal") or message.get("message"))
+        if isinstance(message, dict)
+        else ""
+    )
+    told = {"key": answer.key, "answered": answer.answered, "model": answer.request["model"], "status": answer.status}
+    spent = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens, "cost_usd": answer.cost_usd}
+    return {**told, **spent, "words": " ".join(printable(str(said or "")).split())[:60]}
 
 
 def show(ledger: Ledger, key: str) -> Answer:

@@ -15,6 +15,8 @@ import json_repair
 
 _LONGEST_REPAIR = 32_000
 """Characters. What is longer is not mended: json-repair takes 2 s for the worst 16,000, and time grows with the square."""
+_DEEPEST = 100
+"""Levels of nesting. What can just be read can be too deep to be written, or read again inside a ledger entry."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
@@ -30,11 +32,12 @@ def printable(text: str) -> str:
 
 
 def parsed(text: str) -> Any:
-    """JSON as Python, or None if it is none: cut, or deeper than anybody's stack, or after a byte order mark and then so."""
+    """JSON as Python, a byte order mark left out; None if it is cut or no JSON, or nested as no answer is."""
     try:
-        return json.loads(text.removeprefix("\ufeff"))
+        found = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         return None
+    return None if text.count("[") + text.count("{") > _DEEPEST and _is_deep(found) else found
 
 
 def mended(text: str) -> Any:
@@ -43,9 +46,25 @@ def mended(text: str) -> Any:
     if found is not None or len(text) > _LONGEST_REPAIR:
         return found
     try:
-        return json_repair.loads(text)
+        found = json_repair.loads(text)
     except (ValueError, RecursionError):
         return None
+    return None if _is_deep(found) else found
+
+
+def _is_deep(document: Any) -> bool:
+    level = [document]
+    for _ in range(_DEEPEST):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
 
 
 def written(document: Any) -> str:

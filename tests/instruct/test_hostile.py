@@ -113,6 +113,7 @@ NO_ANSWER: dict[str, tuple[bytes, str]] = {
     "JSON null": (http(200, "null"), "broken_body"),
     "deep body": (http(200, DEEP), "broken_body"),
     "deep body of objects": (http(200, '{"a":' * 100_000), "broken_body"),
+    "as deep as can just be read": (http(200, BODY[:-1] + ', "x": ' + "[" * 900 + "]" * 900 + "}"), "broken_body"),
     "a number with 5,000 digits": (http(200, '{"choices": ' + "1" * 5000 + "}"), "broken_body"),
     "server-sent events": (http(200, f"data: {BODY}\n\ndata: [DONE]\n\n", kind="text/event-stream"), "broken_body"),
     "bad gzip": (http(200, b"not gzip", "content-encoding: gzip"), "broken_body"),
