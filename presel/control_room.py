@@ -140,7 +140,7 @@ def _doubt(lines: Sequence[TaskLine]) -> str:
     known = sorted(
         (line.irs, line.irs_low, line.irs_high)
         for line in lines
-        if line.reference > 1 and line.irs is not None and line.irs_low is not None and line.irs_high is not None
+        if line.irs is not None and line.irs_low is not None and line.irs_high is not None
     )
     if len(known) < 2:
         return ""

@@ -49,9 +49,8 @@ class Lane:
         """The stage, and what its labels have in common: `instruct reference` for `reference chart`, `reference clock`."""
         labels = [progress.label.split() for progress in self.told.values()]
         first = {words[0] for words in labels if len(words) > 1}
-        return (
-            f"{self.stage} {first.pop()}" if len(first) == 1 and all(len(words) > 1 for words in labels) else self.stage
-        )
+        common = first.pop() if len(first) == 1 and all(len(words) > 1 for words in labels) else ""
+        return self.stage if common in self.stage else f"{self.stage} {common}"
 
     @property
     def tasks(self) -> int:

@@ -38,7 +38,7 @@ class ExecutionConfig(Section):
     gpus: float = Field(0, ge=0, description="of a Ray or Dask cluster: the share of a GPU that a task asks for")
     store_url: str | None = Field(
         None,
-        pattern=r"^https?://",
+        pattern=r"^https?://\S+$",
         description="where browsers reach the store, for links in the UI; null: S3 links are signed, folders have none",
     )
     approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")

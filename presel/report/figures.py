@@ -55,8 +55,11 @@ def task_lines(plan: Sequence[Row], records: Sequence[Row], rejects: Sequence[Ro
     pool_price = _mean([cost for of_task in costs.values() for cost in of_task])
     return [
         TaskLine(
-            **{name: row[name] for name in ("task", "images", "usable", "irs", "irs_low", "irs_high")},
+            **{name: row[name] for name in ("task", "images", "usable", "irs")},
             **{name: row[name] for name in ("weight", "supply", "quota", "shortfall")},
+            # One sample has a score and no interval.
+            irs_low=row["irs_low"] if origins[row["task"], "reference"] > 1 else None,
+            irs_high=row["irs_high"] if origins[row["task"], "reference"] > 1 else None,
             reference=origins[row["task"], "reference"],
             picked=sum(origins[row["task"], origin] for origin in CHOSEN_ORIGINS),
             rejected=refused[row["task"]],
