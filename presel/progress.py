@@ -79,7 +79,7 @@ class Pace:
         """`12 images/s, about 3 min left`; slow work is told by the minute."""
         rate = self.rate
         if not rate:
-            return "nothing has moved yet" if len(self._marks) < 3 else "nothing has moved lately"
+            return "nothing has moved lately" if self._marks[-1][1] else "nothing has moved yet"
         speed = f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
         speed = speed if rate >= 1 else f"{60 * rate:.1f} {unit}/min"
         return f"{speed}, about {duration(left / rate)} left" if left > 0 else speed

@@ -1,0 +1,57 @@
+"""What the board of a run says, without a server: it is told of tasks and their progress, and makes a page of it."""
+
+from __future__ import annotations
+
+from presel.progress import Progress
+from tasks.board import RUNNING, Board
+
+
+def asked(label: str, done: int, total: int, spent: float = 0.0) -> Progress:
+    figures = {"spent_usd": spent, "saved_usd": 0.0, "store_usd": 0.5 + spent, "cap_usd": 2.0}
+    return Progress("instruct", label, done, total, "instructions", figures=figures)
+
+
+def test_a_stage_adds_up_what_its_tasks_have_told_and_estimates_those_that_have_not_begun() -> None:
+    board = Board("demo", "run")
+    for _ in range(4):
+        lane = board.submitted("instruct")
+    board.listener("instruct", "a")(asked("reference chart", 2, 10))
+    board.listener("instruct", "b")(asked("reference clock", 3, 10))
+    assert "| instruct reference | 0 of 4 | 5 of about 40 instructions (12%) |" in board.page(RUNNING)
+    board.ended(lane, "Completed")
+    assert "| 1 of 4 |" in board.page(RUNNING)
+
+
+def test_money_is_summed_over_tasks_and_held_against_the_cap() -> None:
+    board = Board("demo", "run")
+    board.listener("instruct", "a")(asked("reference chart", 1, 1, 0.2))
+    board.listener("instruct", "b")(asked("reference clock", 1, 1, 0.3))
+    assert "This run has spent $0.50; the store $0.80 of its cap of $2.00 (40.0%)." in board.line(RUNNING)
+
+
+def test_a_report_that_comes_again_replaces_the_one_before() -> None:
+    board = Board("demo", "run")
+    hear = board.listener("embed", "a")
+    for done in (10, 20, 30):
+        hear(Progress("embed", "00000", done, 30, "images"))
+    assert "30 of 30 images (100%)" in board.page(RUNNING)
+    board.ran("embed", "Completed")
+    assert "| embed | 1 of 1 | 30 images |  |" in board.page(RUNNING)
+
+
+def test_what_was_cached_or_failed_is_counted_apart() -> None:
+    board = Board("demo", "run")
+    lanes = [board.submitted("rank") for _ in range(3)]
+    for lane, state in zip(lanes, ("Cached", "Completed", "Failed"), strict=True):
+        board.ended(lane, state)
+    assert "| rank | 3 of 3 (1 cached, 1 failed) |" in board.page(RUNNING)
+
+
+def test_a_run_that_has_ended_has_no_pace_and_says_how() -> None:
+    board = Board("demo", "run")
+    board.submitted("instruct")
+    board.listener("instruct", "a")(asked("reference chart", 1, 4))
+    page = board.page("Failed: no key")
+    assert page.startswith("**Failed: no key**")
+    assert "left" not in page
+    assert board.line("Failed: no key").startswith("Failed: no key.")
