@@ -1,17 +1,19 @@
-"""SIGTERM (a worker's cancel, a container's stop) lets the requests under way come in and be kept, then ends the run.
+"""SIGTERM (a worker's cancel, a container's stop) or Ctrl-C lets the requests under way come in and be kept, then ends the run.
 
-Stages run in threads, and signals are heard by the main thread alone, so it is the flow that listens: a hook (`on_running`)
-puts the handler in place. The next run finds every answer in the ledger.
+Stages run in threads, and signals are heard by the main thread alone, where Prefect turns SIGTERM into an exception that leaves
+the flow through its task runner (tasks/runner.py). There it is met: nothing is sent any more, and the threads get their time.
+A signal handler of our own would do the same, but a worker that finds Prefect's replaced cannot tell the run why it is
+stopped, and a cancelled run would first say Crashed. The next run finds every answer in the ledger.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from prefect import Flow
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import TerminationSignal
 
 from presel.errors import EndpointUnavailable
 from presel.instruct.sharing import drain, drained
@@ -20,16 +22,23 @@ GRACE_SECONDS = 25.0
 """Prefect's workers send SIGKILL 30 s after SIGTERM."""
 
 
-def drain_on_sigterm(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> None:
-    """From now on SIGTERM drains first, and then does what it did before. A flow within a flow changes nothing."""
-    if flow_run.parent_task_run_id is not None or threading.current_thread() is not threading.main_thread():
+def drain_if_stopped(error: BaseException | None) -> None:
+    """Wait for what is under way if that is why the flow ends. A flow within a flow is left first, and has done it then."""
+    if not isinstance(error, TerminationSignal | KeyboardInterrupt):
         return
-    before = signal.getsignal(signal.SIGTERM)
-
-    def hear(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, before)
-        drain(EndpointUnavailable("stopped by SIGTERM", fix="run again: every answer so far is kept"))
+    with _undisturbed():
+        drain(EndpointUnavailable("stopped by a signal", fix="run again: every answer so far is kept"))
         drained(GRACE_SECONDS)
-        signal.raise_signal(number)
 
-    signal.signal(signal.SIGTERM, hear)
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second SIGTERM changes nothing; a second Ctrl-C does end it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

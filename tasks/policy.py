@@ -23,7 +23,6 @@ from presel.stage import Stage, store_of
 from presel.storage import open_store
 from presel.tables import TableRef
 from tasks.board import close_board, open_board
-from tasks.draining import drain_on_sigterm
 from tasks.logs import tidy
 from tasks.orphans import close_orphans
 from tasks.patience import wait_for_the_server
@@ -39,11 +38,11 @@ tidy()
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
-    "on_running": [wait_for_the_server, close_orphans, drain_on_sigterm, open_board],
+    "on_running": [wait_for_the_server, close_orphans, open_board],
     "on_completion": [close_board],
     "on_failure": [close_board],
-    "on_cancellation": [close_board],
-    "on_crashed": [close_board],
+    # No hook for crashed or cancelled runs: a worker starts a process of ten seconds for it and only then reports the crash a
+    # second time, which ends a run that somebody has retried meanwhile (seen).
     "task_runner": ConfiguredTaskRunner(),
 }
 

@@ -27,6 +27,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError
 from tasks.board import Board, board
+from tasks.draining import drain_if_stopped
 
 GPU_TAG, API_TAG = "gpu", "api"
 
@@ -76,6 +77,7 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        drain_if_stopped(error)
         self._stack.__exit__(kind, error, trace)
         super().__exit__(kind, error, trace)
 

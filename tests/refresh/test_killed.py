@@ -76,11 +76,13 @@ def settled(setting: Setting, store: Path) -> RefreshConfig:
 
 
 def published(store: Path) -> dict[str, str]:
-    folder = store / "datasets/demo/1"
+    """What readers find: the half of a file that a killed write left beside its target is in no listing."""
+    place = open_store(str(store))
+    found = {Path(entry.path).name: entry.path for entry in place.list("datasets/demo/1/")}
     return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.iterdir())
-        if file.name not in {"manifest.json", "claim.json"}
+        name: hashlib.sha256(place.read(path)).hexdigest()
+        for name, path in found.items()
+        if name not in {"manifest.json", "claim.json"}
     }
 
 

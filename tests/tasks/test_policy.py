@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 import pytest
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
@@ -86,7 +84,5 @@ def test_only_what_may_pass_by_itself_is_tried_again(error, again):
     assert worth_retrying(None, None, _State(error)) is again
 
 
-@pytest.mark.parametrize("event", ["on_cancellation", "on_crashed"])
-def test_hooks_that_workers_call_take_their_parameters_by_name(event: str) -> None:
-    for hook in FLOW[event]:
-        assert list(inspect.signature(hook).parameters) == ["flow", "flow_run", "state"]
+def test_a_worker_starts_no_process_to_say_that_a_run_was_killed() -> None:
+    assert not {"on_crashed", "on_cancellation"} & FLOW.keys()
