@@ -1,6 +1,7 @@
 """Which samples a page shows: few, chosen by rule, so that a gallery cannot be prettier than the selection.
 
-Of each task's picks those at even steps through the order in which they were picked, first and last included.
+Of each task's picks those at even steps through the order in which they were picked, first and last included; of its
+scored reference samples those at either end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from presel.formats import CHOSEN_ORIGINS
 Row = Mapping[str, Any]
 PER_TASK = 12
 ALTOGETHER = 168
-"""At 10 kB a thumbnail and a third more in base64, 2.2 MB of a page of 3."""
+"""At 10 kB a thumbnail and a third more in base64, 2.2 MB of a page of 4.5; the ends of tasks are another 2.1."""
 
 
 def picks_to_show(
@@ -41,6 +42,25 @@ def relevance_extremes(records: Sequence[Row], count: int = 6) -> tuple[list[Row
     scored = sorted((row for row in records if row["irs"] is not None), key=lambda row: (row["irs"], row["sample_id"]))
     count = min(count, len(scored) // 2)
     return _varied(scored, count), _varied(scored[::-1], count)
+
+
+def task_ends(records: Sequence[Row], each: int = 5, altogether: int = 160) -> dict[str, tuple[list[Row], list[Row]]]:
+    """Task to its reference samples of lowest and of highest IRS, at most `each` a side, as `presel explain --task` has them.
+
+    Many tasks share the room; of more tasks than there is room for, those that come last by name are left out.
+    """
+    by_task: dict[str, list[Row]] = defaultdict(list)
+    for row in sorted(
+        (row for row in records if row["irs"] is not None), key=lambda row: (row["irs"], row["sample_id"])
+    ):
+        by_task[row["task"]].append(row)
+    each = max(1, min(each, altogether // (2 * max(1, len(by_task)))))
+    found = {}
+    for task in sorted(by_task)[: altogether // (2 * each)]:
+        rows = by_task[task]
+        low = min(each, (len(rows) + 1) // 2)
+        found[task] = (rows[:low], rows[::-1][: min(each, len(rows) - low)])
+    return found
 
 
 def _varied(rows: Sequence[Row], count: int) -> list[Row]:

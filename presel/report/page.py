@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from itertools import chain
 from math import fsum
 from typing import Any
 
@@ -26,7 +27,7 @@ from presel.report.axes import axis
 from presel.report.contents import Contents, Map, Row
 from presel.report.curves import coverage_curve, loss_curve
 from presel.report.figures import TaskLine, dollars, task_lines, totals
-from presel.report.gallery import PER_TASK, picks_to_show, relevance_extremes
+from presel.report.gallery import PER_TASK, picks_to_show, relevance_extremes, task_ends
 from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg, map_svg
 
@@ -144,12 +145,15 @@ def _samples(contents: Contents) -> dict[str, Any]:
     order = {row["sample_id"]: row["order"] for row in contents.selection}
     gallery = picks_to_show(contents.records, order)
     low, high = relevance_extremes(contents.records)
-    every = [*low, *high, *(row for picks in gallery.values() for row in picks)]
+    ends = task_ends(contents.records)
+    every = [*low, *high, *chain(*gallery.values()), *chain(*chain(*ends.values()))]
     return {
         "gallery": gallery,
         "per_task": max((len(picks) for picks in gallery.values()), default=PER_TASK),
         "counts": Counter(row["task"] for row in contents.records if row["origin"] in CHOSEN_ORIGINS),
         "extremes": [("Lowest: the question matters", low), ("Highest: it does not help", high)] if low else [],
+        "ends": ends,
+        "tasks_without_ends": len({row["task"] for row in contents.records if row["irs"] is not None}) - len(ends),
         "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in every},
     }
 

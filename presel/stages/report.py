@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from presel.images import Rejected, thumbnail
 from presel.report import pieces
 from presel.report.contents import Contents, Map, Row
 from presel.report.covering import Coverage, TaskCoverage, of_task, together
-from presel.report.gallery import picks_to_show, relevance_extremes
+from presel.report.gallery import picks_to_show, relevance_extremes, task_ends
 from presel.report.page import build_report as page
 from presel.report.plots import Dot
 from presel.report.projection import POINTS, project
@@ -47,7 +48,7 @@ def build_report(record: RunRecord) -> RunRecord:
     return record.model_copy(update={"report": report})
 
 
-@stage("report", version=1)
+@stage("report", version=2)
 def build(
     out: Output, dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig, store: str
 ) -> None:
@@ -65,7 +66,7 @@ def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: Sour
     records, selection = _rows(dataset, "data.parquet"), _rows(dataset, "selection.parquet")
     order = {row["sample_id"]: row["order"] for row in selection}
     shown = [row for picks in picks_to_show(records, order).values() for row in picks]
-    low, high = relevance_extremes(records)
+    scored = chain(*relevance_extremes(records), *chain(*task_ends(records).values()))
     surveyed, coverage = survey(samples, records, order)
     return Contents(
         name=dataset.name,
@@ -88,7 +89,7 @@ def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: Sour
         map=surveyed,
         coverage=coverage,
         fit=rows_of(table_store.read(model)),
-        pictures=thumbnails([*shown, *low, *high], source),
+        pictures=thumbnails([*shown, *scored], source),
     )
 
 

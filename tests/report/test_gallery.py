@@ -1,6 +1,6 @@
 from typing import Any
 
-from presel.report.gallery import picks_to_show, relevance_extremes
+from presel.report.gallery import picks_to_show, relevance_extremes, task_ends
 
 
 def record(name: str, task: str = "ocr", irs: float | None = None) -> dict[str, Any]:
@@ -38,3 +38,21 @@ def test_of_three_scored_samples_each_side_shows_one() -> None:
     low, high = relevance_extremes([record(name, irs=irs) for name, irs in (("a", 0.1), ("b", 0.5), ("c", 0.9))])
     assert ([row["sample_id"] for row in low], [row["sample_id"] for row in high]) == (["a"], ["c"])
     assert relevance_extremes([record("a", irs=0.1)]) == ([], [])
+
+
+def test_every_task_shows_its_five_most_and_five_least_relevant_samples() -> None:
+    records = [record(f"{task}{i:02d}", task=task, irs=i / 20) for task in "ab" for i in range(12)]
+    ends = task_ends([*records, record("pick")])
+    assert list(ends) == ["a", "b"]
+    low, high = ends["a"]
+    assert [row["sample_id"] for row in low] == ["a00", "a01", "a02", "a03", "a04"]
+    assert [row["sample_id"] for row in high] == ["a11", "a10", "a09", "a08", "a07"]
+
+
+def test_a_sample_stands_at_one_end_of_its_task_and_many_tasks_share_the_room() -> None:
+    low, high = task_ends([record(name, irs=irs) for name, irs in (("a", 0.1), ("b", 0.5), ("c", 0.9))])["ocr"]
+    assert ([row["sample_id"] for row in low], [row["sample_id"] for row in high]) == (["a", "b"], ["c"])
+    assert task_ends([record("a", irs=0.1)]) == {"ocr": ([record("a", irs=0.1)], [])}
+    many = task_ends([record(f"{t}-{i}", task=f"{t:03d}", irs=i / 9) for t in range(100) for i in range(4)])
+    assert len(many) == 80
+    assert {(len(low), len(high)) for low, high in many.values()} == {(1, 1)}
