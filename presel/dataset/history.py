@@ -20,6 +20,7 @@ from presel.config import RefreshConfig
 from presel.dataset import versions
 from presel.dataset.settings import portable, without_credentials
 from presel.keys import digest, short_digest
+from presel.reference_model import imports
 from presel.tables import DatasetRef, TableRef
 
 
@@ -29,8 +30,10 @@ def task_digest(task: str, ids: Sequence[str]) -> str:
 
 
 def inputs_digest(samples: TableRef, config: RefreshConfig) -> str:
-    """What a version is made from: the pool, and the settings that decide the content."""
-    return short_digest(_pool(samples), json.dumps(portable(config), sort_keys=True))
+    """What a version is made from: the pool, the settings that decide the content, and an imported table's content."""
+    uri = config.reference_model.precomputed
+    imported = [] if uri is None else [digest(imports.fetch(uri))]
+    return short_digest(_pool(samples), json.dumps(portable(config), sort_keys=True), *imported)
 
 
 def base_of(samples: TableRef, config: RefreshConfig) -> DatasetRef | None:

@@ -13,6 +13,8 @@ import pytest
 
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig, WeightsConfig
+from presel.dataset.history import inputs_digest
+from presel.demo.setting import demo_config
 from presel.errors import ConfigError
 from presel.stages.fit import fit_reference_model
 from presel.stages.plan import _values, weigh
@@ -126,6 +128,21 @@ def test_another_content_of_the_same_file_is_another_input_and_another_place_is_
     after, changed = run(made, write(tmp_path, [*rows[:2], {"task": "scene", "irs": 0.9}], "csv"))
     assert after.key != before.key
     assert [one.key == two.key for one, two in zip(refs, changed, strict=True)] == [False] * 3
+
+
+def test_another_content_of_an_import_is_another_origin_of_a_version(made, tmp_path):
+    folder, _, refs = made
+
+    def origin(uri):
+        config = demo_config(str(folder / "pool"), str(folder / "store"))
+        return inputs_digest(
+            refs[0], config.model_copy(update={"reference_model": ReferenceModelConfig(precomputed=uri)})
+        )
+
+    rows = [{"task": task, "irs": 0.5} for task in TASKS]
+    before = origin(write(tmp_path, rows, "csv"))
+    assert origin(write(tmp_path, rows, "csv")) == before
+    assert origin(write(tmp_path, [*rows[:2], {"task": "scene", "irs": 0.9}], "csv")) != before
 
 
 @pytest.mark.parametrize(
