@@ -1,4 +1,4 @@
-"""A tuned model in figures: the loss curve as a picture, the evaluation as rows and a sentence."""
+"""A fitted model in figures: the loss curve as a picture; a tuned one's evaluation as rows and a sentence."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from presel.report.pictures import curve_png
 from presel.tables import TableRef, rows_of
 
 
-def curve_markdown(tuned: TableRef) -> str:
-    """Markdown of the loss curve; a sentence where there is none."""
-    rows = rows_of(table_store.read(tuned))
+def curve_markdown(fitted: TableRef, title: str = "Loss while tuning") -> str:
+    """Markdown of the loss curve (a FIT table's); a sentence where there is none."""
+    rows = rows_of(table_store.read(fitted))
     curve = loss_curve(rows)
     if curve is None:
-        return "Fewer than two steps: there is no curve.\n"
+        return "Nothing was fitted, or in fewer than two steps: there is no curve.\n"
     picture = base64.b64encode(curve_png(rows)).decode()
     return (
-        f"## Loss while tuning\n\n![loss curve](data:image/png;base64,{picture})\n\n"
+        f"## {title}\n\n![loss curve](data:image/png;base64,{picture})\n\n"
         f"{curve['steps']} steps, from {curve['first']:.2f} to {curve['last']:.2f} nats per response token.\n"
     )
 
