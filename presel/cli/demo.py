@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,8 +55,9 @@ def demo(
         _drawing() as on_progress,
         staged(folder, images=images, seed=seed, s3=s3, paper=paper, on_progress=on_progress) as setting,
         _server(ui) as address,
+        _links(setting, folder, ui and not s3) as linked,
     ):
-        finished = _run(setting, folder / "report.html", as_json)
+        finished = _run(linked, folder / "report.html", as_json)
         if address:
             _stay_up(address, finished.flow_run_id)
 
@@ -148,6 +150,31 @@ def _server(wanted: bool) -> Iterator[str | None]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@contextmanager
+def _links(setting: Setting, folder: Path, wanted: bool) -> Iterator[Setting]:
+    """The setting with its store behind an http address: no browser follows a link from the UI into a folder."""
+    if not wanted:
+        yield setting
+        return
+    import functools
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """One line a request would go to the terminal."""
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        threading.Thread(target=web.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{web.server_port}/store"
+        execution = setting.config.execution.model_copy(update={"store_url": address})
+        try:
+            yield replace(setting, config=setting.config.model_copy(update={"execution": execution}))
+        finally:
+            web.shutdown()
 
 
 def _stay_up(address: str, flow_run_id: str) -> None:

@@ -157,7 +157,7 @@ def seen(
         process = start(setting, folder / "looked at", store_url=f"{web}/looked%20at")
         output, _ = process.communicate(timeout=240)
         assert process.returncode == 0, output[-3000:]
-        runs.append(room.until("Completed", known))
+        runs.append(room.run_in("Completed", known))
     return Seen(room, *runs)
 
 
@@ -269,7 +269,7 @@ def test_a_plan_is_approved_in_the_browser_and_the_run_is_watched_to_its_end(
 ) -> None:
     room = ControlRoom(browser, prefect_server, screenshots(tmp_path_factory))
     known, process = room.known(), start(slow, tmp_path / "store", concurrency=1, approve=True)
-    run = room.until("Paused", known)
+    run = until(lambda: room.run_in("Paused", known), process)
     asked = slow.requests()
     assert "cap of $1.00" in room.open_artifact(run, "demo-plan", "images to instruct beside")
     room.open_artifact(run, "demo-board", "Waiting for approval")
@@ -305,7 +305,8 @@ def test_a_wrong_key_is_told_in_words_on_the_page_of_the_run(
         process = start(slow, tmp_path / "store")
         process.communicate(timeout=120)
     assert process.returncode != 0
-    run = room.until("Failed", known)
+    run = room.run_in("Failed", known)
+    assert run
     said = room.open_artifact(run, "demo-board", "EndpointRefused")
     assert "Incorrect API key provided" in said
     assert "check the key in the environment variable" in said

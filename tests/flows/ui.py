@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,10 @@ class ControlRoom:
     def keep(self, name: str) -> None:
         self.page.screenshot(path=self.pictures / f"{name}.png", full_page=True)
 
-    def until(self, name: str, known: set[str], seconds: float = 120) -> str:
-        """The id of a run that is not known yet, once it is in that state."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for run in self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC"):
-                if run["state_name"] == name and run["id"] not in known:
-                    return str(run["id"])
-            time.sleep(0.3)
-        raise AssertionError(f"no run was {name} within {seconds:.0f} s")
+    def run_in(self, state: str, known: set[str]) -> str | None:
+        """The id of a run that is not known yet and is in that state."""
+        found = self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC")
+        return next((run["id"] for run in found if run["state_name"] == state and run["id"] not in known), None)
 
     def known(self) -> set[str]:
         return {run["id"] for run in self.ask("flow_runs/filter")}
