@@ -5,6 +5,7 @@ Payments are counted where they are made: at the endpoint.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,8 +19,10 @@ from presel.demo.endpoint import looks, serve
 from presel.demo.setting import s3_server
 from presel.errors import StorageUnavailable
 from presel.instruct import keeping
+from presel.instruct.client import Client
 from presel.instruct.ledger import Ledger
-from presel.instruct.request import Request
+from presel.instruct.outcomes import Answered, Outcome
+from presel.instruct.request import Request, opening
 from presel.instruct.schemas import SCHEMA
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
@@ -46,8 +49,23 @@ def test_a_client_time_out_is_tried_again_by_us_alone_and_counted_as_spent(pool:
     settled = [json.loads(file.read_text()) for file in Path(pool.store, "ledger/leases").glob("*-settled.json")]
     assert hung > 0
     assert ref.rows == 6
-    assert endpoint.counts.total == 6 + hung  # the SDK sent nothing by itself
+    assert endpoint.counts.total == 6 + hung
     assert sum(lease["lost"] for lease in settled) > 0
+
+
+@pytest.mark.parametrize("fault", ["reset", "server_error", "rate_limit"])
+def test_the_sdk_tries_nothing_again_by_itself(fault: str, pool: Pool) -> None:
+    async def ask(url: str) -> Outcome:
+        client = Client(generator(url, timeout=2.0))
+        try:
+            return await client.ask(opening(pool.content[0], "t", client_settings), b"")
+        finally:
+            await client.close()
+
+    client_settings = generator("http://a/v1")
+    with serve(looks, faults={fault: 1.0}) as endpoint:
+        assert not isinstance(asyncio.run(ask(endpoint.url)), Answered)
+        assert endpoint.counts.total == 1
 
 
 def test_invalid_json_is_mended_here_and_not_asked_again(pool: Pool) -> None:
