@@ -125,10 +125,9 @@ def instructions(pool: Pool) -> str:
 
 def record_of(pool: Pool) -> RunRecord:
     ones = {name: pool.one(name) for name in ("catalog", "samples", "model", "plan", "history")}
-    several = (
-        "embeddings clusters reference reference_instructions relevance rankings selection instructions".split()  # noqa: SIM905
-    )
-    return RunRecord(config=pool.config, **ones, **{name: tuple(pool.some(name)) for name in several})
+    lists = ("embeddings", "clusters", "reference", "reference_instructions", "relevance", "rankings")
+    several = {name: tuple(pool.some(name)) for name in (*lists, "selection", "instructions")}
+    return RunRecord(config=pool.config, **ones, **several)
 
 
 def publishing(pool: Pool) -> str:
