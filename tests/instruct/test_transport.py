@@ -10,6 +10,8 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -23,7 +25,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def server(talk: Talk) -> AsyncIterator[str]:
+async def server(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serves every connection by `talk`, and closes it after."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,7 +36,7 @@ async def server(talk: Talk) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    running = await asyncio.start_server(serve, "127.0.0.1", 0)
+    running = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield f"http://127.0.0.1:{running.sockets[0].getsockname()[1]}/"
     finally:
@@ -113,6 +115,50 @@ def test_a_handshake_that_fails_is_a_failure_to_connect() -> None:
 
     with pytest.raises(httpx2.ConnectError):
         asyncio.run(run())
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate for localhost, signed by itself, in one file."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(1)
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    signed = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    file = folder / "certificate.pem"
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain) + signed)
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_over_tls_only_a_trusted_server_is_told_anything(trusted: bool, tmp_path: Path) -> None:
+    file, told = certificate(tmp_path), []
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(file)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            told.append(await received(reader))
+            writer.write(OK)
+
+    async def run() -> None:
+        trust = ssl.create_default_context(cafile=str(file) if trusted else None)
+        async with server(talk, tls=serving) as url, httpx2.AsyncClient(transport=Transport(trust)) as http:
+            for body in (b"x" * 3_000_000, b"y"):
+                await http.post(url.replace("http://127.0.0.1", "https://localhost"), content=body)
+
+    if trusted:
+        asyncio.run(run())
+    else:
+        with pytest.raises(httpx2.ConnectError):
+            asyncio.run(run())
+    assert [len(body) for body in told] == ([3_000_000, 1] if trusted else [])
 
 
 def test_a_large_body_arrives_whole_and_connections_are_used_again() -> None:
