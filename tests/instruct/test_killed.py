@@ -1,6 +1,6 @@
 """kill -9 at random moments of a refresh that buys an answer for every image, again and again: what is paid, what comes out.
 
-`PRESEL_KILLS` says how often: 4 kills of a pool of 120 images by default; from 50 on the pool has 2,000. The moments are drawn
+`PRESEL_KILLS` says how often: 2 kills of a pool of 60 images by default; from 50 on the pool has 2,000. The moments are drawn
 from a seed, over what the endpoint has been asked so far and the milliseconds after it, so they fall between a request and
 its answer, inside writes, in the leases, and into the stages around.
 """
@@ -35,8 +35,8 @@ from presel.storage import open_store
 from tests.instruct.nursery import ADDRESS, Nursery, nursery
 from tests.instruct.pools import KEY_VARIABLE, PRICES, picture
 
-KILLS = int(os.environ.get("PRESEL_KILLS", "4"))
-IMAGES = 2000 if KILLS >= 50 else 120
+KILLS = int(os.environ.get("PRESEL_KILLS", "2"))
+IMAGES = 2000 if KILLS >= 50 else 60
 IN_FLIGHT = 8
 ON_THE_WAY = {"rate_limit": 0.02, "server_error": 0.03, "reset": 0.02, "slow": 0.02, "truncated": 0.02}
 IN_THE_ANSWER = {"refusal": 0.02, "wrong_schema": 0.04, "fenced": 0.1, "length": 0.02, "filtered_400": 0.02}
