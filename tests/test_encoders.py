@@ -21,15 +21,10 @@ from presel.encoders.builtin import BuiltinEncoder
 from presel.errors import ConfigError, ModelError
 from presel.images import Picture
 from presel.images.decoding import open_picture
-from tests.image_files import encoded, photograph
+from tests.image_files import TINY_CLIP, encoded, photograph
 
 TIMM = "timm:test_vit.r160_in1k"
 DINO = "timm:vit_small_patch14_dinov2.lvd142m"
-TINY_CLIP = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16},
-    "text_cfg": {"context_length": 8, "vocab_size": 64, "width": 32, "heads": 2, "layers": 1},
-}
 
 
 def pictures(count: int = 11) -> list[Image.Image]:

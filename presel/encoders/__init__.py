@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from presel.encoders.builtin import BuiltinEncoder
@@ -49,6 +50,7 @@ def load_encoder(config: EncoderConfig) -> Encoder:
 @lru_cache(maxsize=8)
 def _recipe(name: str, weights: str | None) -> Recipe:
     library, _, model = name.partition(":")
+    weights = str(Path(weights).expanduser()) if weights else None
     if library == "open_clip" and model:
         from presel.encoders import open_clip
 

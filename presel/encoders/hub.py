@@ -7,6 +7,8 @@ it finds that out in seconds.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from presel.errors import ModelError
 
 _PATIENCE = 10.0
@@ -15,7 +17,7 @@ _PATIENCE = 10.0
 
 def fetch(repository: str, names: list[str], encoder: str) -> str:
     """The path of the first of these files that the repository has. Raises ModelError, with what to do about it."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     for name in names:
@@ -32,17 +34,24 @@ def fetch(repository: str, names: list[str], encoder: str) -> str:
                 continue
         return str(hf_hub_download(repository, names[-1]))
     except Exception as error:  # httpx, hub and disk errors: all mean that the weights are not to be had
-        raise unreachable(encoder, error) from error
+        raise unreachable(encoder, f"{names[0]} of {constants.ENDPOINT}/{repository}", error) from error
 
 
-def unreachable(encoder: str, error: Exception) -> ModelError:
+def near(name: str, known: list[str]) -> str:
+    """Names that somebody may have meant, for a message."""
+    lower = {one.lower(): one for one in known}
+    meant = [lower[one] for one in get_close_matches(name.lower(), lower, 4)]
+    return f"one as {', '.join(meant or known[:6])}"
+
+
+def unreachable(encoder: str, what: str, error: Exception) -> ModelError:
     """What to tell somebody whose machine cannot fetch weights."""
     return ModelError(
         "the encoder's weights cannot be fetched",
         where=f"encoder.name: {encoder}",
         expected="a model hub that answers, or the weights in its cache",
         got=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}",
-        fix="fetch the model's safetensors file on a machine with a network and name it in `encoder.weights`, "
+        fix=f"fetch {what} on a machine with a network, copy it here and name its path in `encoder.weights`, "
         "or use `encoder.name: builtin`, which needs no weights",
     )
 

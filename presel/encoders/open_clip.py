@@ -27,7 +27,7 @@ def recipe(name: str, weights: str | None) -> Recipe:
         raise ConfigError(
             "open_clip has no such model",
             where="encoder.name",
-            expected=f"one of {', '.join(open_clip.list_models()[:6])}, ...",
+            expected=hub.near(model, open_clip.list_models()),
             got=model,
         )
     tag = open_clip.pretrained.get_pretrained_cfg(model, pretrained) if pretrained else {}
@@ -57,7 +57,12 @@ def build(recipe: Recipe) -> torch.nn.Module:
             recipe.model, pretrained=recipe.weights, pretrained_text=False, weights_only=True, **settings
         )
     except Exception as error:  # the library raises whatever its checkpoint conversions stumble over
-        raise ModelError("the weights do not fit", where=f"open_clip:{recipe.model}", got=str(error)[:300]) from error
+        raise ModelError(
+            "the weights do not fit",
+            where=f"open_clip:{recipe.model}",
+            expected="a file of this model's weights",
+            got=f"{recipe.weights}: {str(error)[:300]}",
+        ) from error
     tower: torch.nn.Module = model.visual
     return tower
 
@@ -65,8 +70,9 @@ def build(recipe: Recipe) -> torch.nn.Module:
 def _file(model: str, pretrained: str) -> str:
     import open_clip
 
-    if pretrained and Path(pretrained).is_file():
-        return pretrained
+    file = Path(pretrained).expanduser()
+    if pretrained and file.is_file():
+        return str(file)
     raise ConfigError(
         "neither a pretrained tag nor a file" if pretrained else "no weights are named",
         where="encoder.name",
@@ -85,4 +91,4 @@ def _fetch(name: str, tag: dict[str, Any]) -> str:
     try:
         return str(download_pretrained(tag))
     except Exception as error:  # urllib and requests errors, by address
-        raise hub.unreachable(name, error) from error
+        raise hub.unreachable(name, str(tag.get("url") or "the weights"), error) from error

@@ -26,7 +26,7 @@ def recipe(model: str, weights: str | None) -> Recipe:
         raise ConfigError(
             "timm has no such model",
             where="encoder.name",
-            expected="one of timm.list_models(), as vit_base_patch14_dinov2",
+            expected=hub.near(model.partition(".")[0], timm.list_models()),
             got=name,
         )
     try:
@@ -50,7 +50,12 @@ def build(recipe: Recipe) -> torch.nn.Module:
             recipe.model, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **dict(recipe.settings)
         )
     except (RuntimeError, KeyError, ValueError) as error:
-        raise ModelError("the weights do not fit", where=f"timm:{recipe.model}", got=str(error)[:300]) from error
+        raise ModelError(
+            "the weights do not fit",
+            where=f"timm:{recipe.model}",
+            expected="a file of this model's weights",
+            got=f"{recipe.weights}: {str(error)[:300]}",
+        ) from error
     return model
 
 

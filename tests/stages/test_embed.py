@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -24,12 +25,28 @@ from presel.stages.embed import embed_part
 from presel.storage import open_store
 from presel.tables import TableRef, embeddings
 from presel.vectors import unit_vectors
-from tests.image_files import encoded, files, photograph
+from tests.image_files import TINY_CLIP, encoded, files, photograph
 from tests.s3_faults import FAULTS, faulty
 from tests.stages.pools import ENCODER, catalogue, keys, picture, put
 from tests.storage_servers import address
 
 pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.fixture(scope="module")
+def tower_weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Random weights of a small CLIP, as a file."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("tower")
+    (folder / "tiny-clip.json").write_text(json.dumps(TINY_CLIP))
+    open_clip.add_model_config(folder / "tiny-clip.json")
+    torch.manual_seed(0)
+    state = open_clip.create_model("tiny-clip").state_dict()
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "tiny.safetensors")
+    return str(folder / "tiny.safetensors")
 
 
 def embed(uri: str, store: str, encoder: EncoderConfig = ENCODER, part_size: int = 1000) -> TableRef:
@@ -99,6 +116,31 @@ def test_vectors_do_not_depend_on_batches_or_parts(uri: str, tmp_path: Path) -> 
     assert vectors("one", 64, 1000) == vectors("other", 3, 7)
 
 
+@pytest.mark.parametrize("name", ["builtin", "open_clip"])
+def test_the_same_pool_in_another_order_and_other_parts_has_the_same_vectors(
+    tmp_path: Path, name: str, tower_weights: str
+) -> None:
+    encoder = ENCODER if name == "builtin" else EncoderConfig(name=f"open_clip:tiny-clip/{tower_weights}", device="cpu")
+    everything = {**{key: picture(number) for number, key in enumerate(keys("a", *range(20)))}, **files()}
+
+    def vectors(order: list[str], folder: str, batch: int, part_size: int) -> dict[str, bytes]:
+        uri, store = str(tmp_path / folder), str(tmp_path / f"store-{folder}")
+        for number, key in enumerate(order):  # in another order, and under other names: listed in another order, too
+            open_store(uri).write(f"a/{number:03d}", everything[key])
+        config = encoder.model_copy(update={"batch_size": batch})
+        refs = [embed_part(part, SourceConfig(uri=uri), config) for part in catalogue(uri, store, part_size).split()]
+        return {
+            row["content"]: np.asarray(row["vector"]).tobytes()
+            for ref in refs
+            for row in table_store.read(ref).to_pylist()
+        }
+
+    one = vectors(list(everything), "one", 64, 1000)
+    other = vectors(list(everything)[::-1], "other", 5, 7)
+    assert len(one) == len(everything)
+    assert one == other
+
+
 def test_parts_embedded_at_the_same_time_share_threads_and_stay_apart(uri: str, tmp_path: Path) -> None:
     put(uri, *keys("a", *range(40)))
     source = SourceConfig(uri=uri)
@@ -157,6 +199,44 @@ with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), 
     whole = embed_part(part, SourceConfig(uri=uri), ENCODER)
     assert whole.rows == 30
     assert whole.digest == embed(uri, str(tmp_path / "elsewhere")).digest
+
+
+EMBEDDING = """
+import os, signal, sys
+from presel import progress
+from presel.config import EncoderConfig, SourceConfig
+from presel.stages.embed import embed_part
+from presel.tables import TableRef
+catalog = TableRef.model_validate_json(open(sys.argv[1]).read())
+seen = [0]
+def listen(event):
+    seen[0] += 1
+    if seen[0] == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+with progress.listening(listen):
+    for part in catalog.split():
+        embed_part(part, SourceConfig(uri=sys.argv[2], part_size=10), EncoderConfig(name="builtin", batch_size=4))
+"""
+
+
+def test_a_run_killed_again_and_again_embeds_no_part_twice_and_misses_none(tmp_path: Path) -> None:
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", *range(40)))
+    catalog = catalogue(uri, store, 10)
+    (tmp_path / "catalog.json").write_text(catalog.model_dump_json())
+    command = [sys.executable, "-c", EMBEDDING, str(tmp_path / "catalog.json"), uri, "5"]  # a part tells three times
+    made: dict[Path, float] = {}
+    ended = -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        ended = subprocess.run(command, check=False).returncode
+        times = {file: file.stat().st_mtime for file in (tmp_path / "store/tables/embed").glob("*/manifest.json")}
+        assert {file: times[file] for file in made} == made  # what was there was not made again
+        assert len(times) > len(made)
+        made = times
+    assert ended == 0
+    assert len(made) == len(catalog.split()) == 4
+    refs = [embed_part(part, SourceConfig(uri=uri, part_size=10), ENCODER) for part in catalog.split()]
+    assert sorted(key for ref in refs for key in table_store.read(ref)["key"].to_pylist()) == keys("a", *range(40))
 
 
 CRASHER = """
