@@ -72,8 +72,9 @@ def _mixing() -> frozenset[Callable[..., Any]]:
 
     names = ("conv1d", "conv2d", "conv3d", "conv_transpose2d", "layer_norm", "group_norm", "rms_norm", "bilinear")
     products = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.addmm, torch.mm)
-    attention = torch.nn.functional.scaled_dot_product_attention
-    return frozenset({attention, *products, *(getattr(torch.nn.functional, name) for name in names)})
+    functional = torch.nn.functional
+    attention = (functional.scaled_dot_product_attention, functional.multi_head_attention_forward)
+    return frozenset({*attention, *products, *(getattr(functional, name) for name in names)})
 
 
 def _is_half(value: Any) -> bool:

@@ -13,6 +13,13 @@ from presel.config import LoraConfig, ReferenceModelConfig
 from presel.reference_model import Preparer, Turn, load, lora, score
 from presel.reference_model.training import Lesson, Trainer
 from tests.reference_model.architectures import save_tiny_hybrid, save_tiny_idefics, save_tiny_mllama, save_tiny_qwen
+from tests.reference_model.newer_architectures import (
+    save_tiny_gemma,
+    save_tiny_internvl,
+    save_tiny_mistral,
+    save_tiny_onevision,
+    save_tiny_qwen3,
+)
 
 TURNS = [Turn("what colour is it", "it is red"), Turn("how many", "two")]
 MAKERS = {
@@ -20,6 +27,11 @@ MAKERS = {
     "idefics": (save_tiny_idefics, True),
     "mllama": (save_tiny_mllama, False),
     "hybrid": (save_tiny_hybrid, False),
+    "qwen3": (save_tiny_qwen3, True),
+    "onevision": (save_tiny_onevision, True),
+    "gemma": (save_tiny_gemma, True),
+    "internvl": (save_tiny_internvl, True),
+    "mistral": (save_tiny_mistral, True),
 }
 
 
@@ -62,18 +74,47 @@ def independent(model, picture, turns) -> float:
         return float(model.model(**inputs, labels=labels).loss)
 
 
-def test_losses_are_those_of_transformers_alone(made, caplog):
+def test_losses_are_those_of_transformers_alone_for_every_batch_size(made, caplog):
     model, shares, ready, raw = made
     with caplog.at_level(logging.WARNING):
-        found = {losses.id: losses for losses in score(model, ready, 4)}
+        found = [{losses.id: losses for losses in score(model, ready, size)} for size in (1, 2, 3, 5)]
     for sample, (picture, turns) in zip(ready, raw, strict=True):
         expected = (
             independent(model, picture, turns),
             independent(model, picture, [Turn("", t.response) for t in turns]),
         )
-        assert found[sample.id][2:] == pytest.approx(expected, abs=1e-4)
+        for losses in found:
+            assert losses[sample.id][2:] == pytest.approx(expected, abs=1e-4)
     assert bool(model.shares_prefix) == shares
+    assert model.stops_early or not shares
     assert ("one sample at a time" in caplog.text) == (model.shares_prefix is False)
+
+
+def test_joined_turns_are_those_of_transformers_alone(made):
+    model, _, _, raw = made
+    prepare = Preparer(model.processor, 512, "joined")
+    for n, (picture, turns) in enumerate(raw[:2]):
+        [losses] = score(model, [prepare(str(n), picture, turns)], 1)
+        assert losses.with_question == pytest.approx(independent(model, picture, turns), abs=1e-4)
+        joined = [Turn("", " ".join(turn.response for turn in turns))]
+        assert losses.without_question == pytest.approx(independent(model, picture, joined), abs=1e-4)
+
+
+def test_the_picture_counts(made):
+    model, _, ready, raw = made
+    grey = Preparer(model.processor, 512)("grey", Image.new("RGB", raw[0][0].size, (128, 128, 128)), raw[0][1])
+    [one], [other] = score(model, ready[:1], 1), score(model, [grey], 1)
+    assert abs(one.with_question - other.with_question) > 1e-5
+
+
+def test_bfloat16_is_within_a_hundredth_of_float32(made):
+    model, _, ready, _ = made
+    half = load(ReferenceModelConfig(model=model.model.config.name_or_path, device="cpu"), dtype=torch.bfloat16)
+    expected = {losses.id: losses[2:] for losses in score(model, ready, 3)}
+    for size in (1, 3):
+        for losses in score(half, ready, size):
+            assert losses[2:] == pytest.approx(expected[losses.id], abs=1e-2)
+    assert half.shares_prefix in (model.shares_prefix, None)
 
 
 def test_a_hybrid_models_cache_is_not_shared_and_the_log_says_why(tmp_path, caplog):
