@@ -15,7 +15,7 @@ demo: $(READY) ## set up, then run the whole refresh on the embedded default
 test: $(READY) ## the test suite
 	$(BIN)/pytest $(ARGS)
 
-test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; about 15 minutes on two cores
+test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 26 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/pytest tests/system tests/refresh/test_killed.py tests/instruct/test_killed.py tests/instruct/test_cap.py \
 		tests/flows/test_control_room.py tests/flows/test_runners.py $(ARGS)
 
