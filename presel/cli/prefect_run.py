@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from presel import run_record, summary
 from presel.cli.console import complaints
@@ -90,6 +90,20 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     record = run_record.latest(config.store, config.dataset.name)
     spent = summary.spent_since(record, started)
     return Finished(record, spent, time.time() - started, str(state.state_details.flow_run_id))
+
+
+def run_finetune(config: RefreshConfig, version: int | None, held_out: float) -> str:
+    """Run the fine-tuning flow to its end; returns the tuned model's address. Errors of stages come out as they are."""
+    quiet()
+    flow: Flow[..., Any] = _flow("finetune")
+    from prefect import tags
+
+    from tasks.results import results_in
+
+    with first_contact():
+        storage = results_in(config.store)
+    with Live(complaints) as live, listening(live), tags("presel"):
+        return str(flow.with_options(result_storage=storage)(config, version, held_out))
 
 
 def _flow(name: str) -> Flow[[RefreshConfig], object]:

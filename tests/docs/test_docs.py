@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"init", "doctor", "plan", "run", "status", "explain", "report", "demo", "ledger", "gc", "verify", "cancel"}
+COMMANDS = {
+    "init", "doctor", "plan", "run", "status", "explain", "report", "finetune", "demo", "ledger", "gc", "verify", "cancel",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

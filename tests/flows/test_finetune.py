@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.finetune import finetune
+from presel.cli.prefect_run import run_finetune
 from presel.config import LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.demo.setting import demo_config
 from presel.reference_model import load
@@ -27,7 +28,7 @@ def test_the_flow_tunes_shows_and_keeps_a_model_and_does_it_once(tmp_path):
     load(model, Path(address))
     made = Path(address).parents[2] / "tables" / "finetune"
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()}
-    assert flow(config, held_out=0.3) == address
+    assert run_finetune(config, 1, 0.3) == address  # what `presel finetune 1 --held-out 0.3` does
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()} == before
     assert "nats per response token" in Artifact.get("demo-tuning").data
     assert Artifact.get("demo-model").data.count("models/demo/1-") >= 1

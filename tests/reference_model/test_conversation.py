@@ -75,3 +75,10 @@ def test_a_template_that_drops_earlier_turns_is_refused(builtin):
     last = "{% for p in messages[-1].content %}{{ p.text }}{% endfor %}"
     with pytest.raises(ModelError, match="every question and response"):
         ChatFormat(_with_template(builtin.processor, last)).render(TURNS)
+
+
+def test_a_processor_without_a_chat_template_is_refused_with_what_to_do(builtin):
+    processor = copy.copy(builtin.processor)
+    processor.chat_template = None
+    with pytest.raises(ModelError, match=r"no chat template.*instruction-tuned"):
+        ChatFormat(processor)
