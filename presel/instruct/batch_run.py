@@ -13,7 +13,6 @@ lease is settled once.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO
 
 from presel.errors import EndpointError, EndpointRefused, EndpointUnavailable, NotFound
 from presel.instruct.batch_client import ENDED, Batch, BatchClient
+from presel.instruct.batch_lines import outcome_of
 from presel.instruct.batch_log import BatchLog
 from presel.instruct.drift import Drift
 from presel.instruct.failures import Reading
@@ -31,10 +31,9 @@ from presel.instruct.keeping import keep
 from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Answer, Ledger
 from presel.instruct.money import Purse
-from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected
+from presel.instruct.outcomes import Answered, Failed, Rejected
 from presel.instruct.prices import NOTHING, Estimator, usage_of
 from presel.instruct.request import Request
-from presel.instruct.words import written
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +235,7 @@ class Runner:
 
     async def _end(self, line: Mapping[str, Any], request: Request, lease: Lease) -> tuple[End, float, float]:
         """A line's end, what it cost, and what it may have cost without an answer."""
-        outcome = self._outcome(line)
+        outcome = outcome_of(line, self.reading)
         if isinstance(outcome, Answered):
             answer = self._answer(outcome, request, lease)
             return await keep(self.ledger, answer, self.io), answer.cost_usd, 0.0
@@ -245,18 +244,6 @@ class Runner:
         if isinstance(outcome, Failed):
             return Left(outcome.reason, outcome.message), 0.0, lease.amounts[request.key] if outcome.billed else 0.0
         return Left("server_error", outcome.message), 0.0, 0.0
-
-    def _outcome(self, line: Mapping[str, Any]) -> Outcome:
-        response, error = line.get("response"), line.get("error")
-        if not isinstance(response, Mapping):
-            return Failed("timeout", self.reading.message(json.dumps(error)), billed=False)
-        code = response.get("status_code")
-        status = code if isinstance(code, int) else 0
-        try:
-            text = self.reading.scrubbed(written(response.get("body")))
-            return self.reading.outcome(status, text, {})
-        except EndpointRefused as error:  # about this line alone: the batch as a whole was accepted
-            return Rejected(status, str(error))
 
     def _answer(self, outcome: Answered, request: Request, lease: Lease) -> Answer:
         estimate = self.estimator.tokens(request)

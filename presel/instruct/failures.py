@@ -64,7 +64,7 @@ class Reading:
     def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
         error = _error(self._secret.out_of_message(text))
         code, message = error["code"], error["message"] or f"status {status}"
-        if code in _OUT_OF_CREDIT:
+        if out_of_credit(text):
             status = 402
         if status == 429:
             return Throttled(headers, message)
@@ -113,6 +113,11 @@ FAILURES: dict[type[Exception], tuple[str, bool]] = {
 
 NEVER_SENT: tuple[type[Exception], ...] = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 """Causes of a connection error that came before a byte was sent: certainly not billed."""
+
+
+def out_of_credit(text: str) -> bool:
+    """Whether an error body says that the account has no money, under whatever status."""
+    return _error(text)["code"] in _OUT_OF_CREDIT
 
 
 def _json(text: str) -> dict[str, Any] | None:

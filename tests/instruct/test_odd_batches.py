@@ -45,6 +45,7 @@ def failed(line: dict[str, Any]) -> dict[str, Any]:
     return {**line, "response": {"status_code": 500, "body": None}}
 
 
+OUT_OF_CREDIT = {"status_code": 429, "body": {"error": {"code": "insufficient_quota", "message": "no credit"}}}
 STRANGERS: list[Any] = [
     "", "null", "[]", "{", '{"custom_id": 5}', '{"custom_id": ["a"]}', '{"custom_id": "nobody"}', "[" * 100_000,
     '{"custom_id": "' + "0" * 32 + '", "response": {"status_code": 200, "body": {"choices": []}}}',
@@ -73,7 +74,16 @@ def test_lines_that_should_not_be_there_take_no_answer_back(
 
 @pytest.mark.parametrize(
     "response",
-    [None, "late", {}, {"status_code": "200"}, {"status_code": 200}, {"status_code": 200, "body": "x"}, {"body": [1]}],
+    [
+        OUT_OF_CREDIT,
+        None,
+        "late",
+        {},
+        {"status_code": "200"},
+        {"status_code": 200},
+        {"status_code": 200, "body": "x"},
+        {"body": [1]},
+    ],
     ids=str,
 )
 def test_a_line_that_says_nothing_is_asked_again_in_another_batch(
