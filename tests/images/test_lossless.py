@@ -92,7 +92,7 @@ def test_what_needs_something_done_is_not_sent_as_it_is(name: str) -> None:
     assert as_it_is(unfit()[name], LIMITS, 96) is None
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", [name for name in files() if name.endswith((".jpg", "jpeg.tiff"))])
 def test_whatever_is_sent_shows_what_the_encoder_saw(name: str) -> None:
     data = files()[name]
     seen, sent = pixels(data).astype(int), pixels(for_api(data, LIMITS, 96)).astype(int)
