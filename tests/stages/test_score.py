@@ -80,7 +80,9 @@ def test_the_batch_size_is_neither_in_the_key_nor_in_the_answer(run, tmp_path):
 def test_tasks_scored_at_the_same_time_share_one_loaded_model(run, monkeypatch):
     loads = []
     original = loading.load_backbone
-    monkeypatch.setattr("presel.reference_model.load_backbone", lambda config: loads.append(config) or original(config))
+    monkeypatch.setattr(
+        "presel.reference_model.load_backbone", lambda config, dtype=None: loads.append(config) or original(config)
+    )
     _loaded.cache_clear()
     config = CONFIG.model_copy(update={"max_length": 400})  # nothing of this is on the store yet
     with ThreadPoolExecutor(3) as pool:
