@@ -81,7 +81,7 @@ def test_tasks_scored_at_the_same_time_share_one_loaded_model(run, monkeypatch):
     loads = []
     original = loading.load_backbone
     monkeypatch.setattr(
-        "presel.reference_model.load_backbone", lambda config, dtype=None: loads.append(config) or original(config)
+        "presel.reference_model.load_backbone", lambda config, _dtype: loads.append(config) or original(config)
     )
     _loaded.cache_clear()
     config = CONFIG.model_copy(update={"max_length": 400})  # nothing of this is on the store yet
