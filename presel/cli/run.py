@@ -86,6 +86,7 @@ def run_result(finished: Finished) -> dict[str, object]:
         "tasks": of_run.task_rows(),
         "pool": since_before(record.catalog, record.samples),
         "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
+        "unpaid": _unpaid(of_run),
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
         "report": summary.report_address(record),
@@ -104,9 +105,18 @@ def show_run(finished: Finished) -> None:
         f"{dollars(money.paid)}, of which this run paid {dollars(finished.spent_usd)}.",
         soft_wrap=True,
     )
+    if unpaid := _unpaid(of_run):
+        said = f"{unpaid} chosen images are not paid for, as the money cap is reached: raise generator.max_cost and run again."
+        screen.print(said, soft_wrap=True)
     if record.dataset:
         screen.print(f"Dataset  {record.dataset.uri} ({record.dataset.records} records)", markup=False, soft_wrap=True)
     screen.print(f"Report   {summary.report_address(record)}", markup=False, soft_wrap=True)
+
+
+def _unpaid(of_run: Summary) -> int:
+    from presel.instruct.parsing import CAP_REACHED
+
+    return of_run.reject_counts().get(CAP_REACHED, 0)
 
 
 def _not_allowed(error: BudgetExceeded, config: Path, allowed: float, heard: Sequence[Progress]) -> BudgetExceeded:
