@@ -38,7 +38,7 @@ class Job:
     tries: int = 0
     throttled: int = 0
     failing_since: int | None = None
-    """How many answers the engine had when this one first failed."""
+    """How many answers the engine had when this one first failed, or was put aside."""
 
     @property
     def key(self) -> str:

@@ -10,8 +10,8 @@
 | 401, 402, 403, 404, no credit, ten 4xx and never an answer | no: the run stops | nothing |
 
 A request that failed `attempts` times is put aside, tried as often again after the others, and then given up: as a
-reject. If nobody was answered since it first failed, that may be the endpoint's fault: the reject is `unavailable`, which the
-next run asks about again, and the third such request in a row says that the endpoint is down: EndpointUnavailable.
+reject. If nobody was answered meanwhile, that may be the endpoint's fault: the reject is `unavailable`, which the next run
+asks about again, and the third such request in a row says that the endpoint is down: EndpointUnavailable.
 """
 
 from __future__ import annotations
@@ -178,6 +178,9 @@ class Sending:
     def _put_aside(self, job: Job, outcome: Failed) -> None:
         """This one fails again and again. Do the others?"""
         if self.done.answers and job.tries == self._generator.attempts:
+            job.failing_since = (
+                self.done.answers
+            )  # those of the first round may have come before the endpoint broke down
             self._desk.later(job, backoff(job.tries), self._desk.needs_money, False)
             return
         if self.done.answers > (job.failing_since or 0):

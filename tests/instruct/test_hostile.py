@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from presel import table_store
-from presel.errors import EndpointRefused
+from presel.errors import EndpointRefused, EndpointUnavailable
 from presel.instruct import limits
 from presel.instruct.ledger import Ledger
 from presel.instruct.money import spending
@@ -233,3 +233,20 @@ def test_what_concerns_every_request_stops_the_run_even_in_its_middle(
         monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
         assert pool.instruct(settings, picked=12).rows == 12
     assert 0 < endpoint.requests.total() < 12
+
+
+def test_the_last_requests_of_a_run_say_nothing_about_their_pictures_when_nobody_is_answered(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are too few to call the endpoint down; they are asked again by the next run. Three are not."""
+    settings = generator("${PRESEL_TEST_URL}", attempts=ATTEMPTS)
+    with hostile(pool, {i: always(http(503, b"")) for i in (9, 10, 11)}) as endpoint:
+        monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
+        assert pool.instruct(settings, picked=9, images=9).rows == 9
+        ref = pool.instruct(settings, picked=11, images=11)
+        assert (ref.rows, reasons(ref)) == (9, ["unavailable"] * 2)
+        with pytest.raises(EndpointUnavailable, match="run again"):
+            pool.instruct(settings, picked=12)
+    with hostile(pool, {}) as endpoint:
+        monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
+        assert pool.instruct(settings, picked=11, images=11).rows == 11
