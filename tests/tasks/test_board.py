@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
 from presel.progress import Progress
 from tasks.board import RUNNING, Board
+
+
+@pytest.fixture(autouse=True)
+def no_server() -> Iterator[None]:
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield
 
 
 def asked(label: str, done: int, total: int, spent: float = 0.0) -> Progress:
