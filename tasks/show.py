@@ -11,6 +11,7 @@ from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
 from presel.instruct.bounds import at_most
 from presel.report.figures import dollars
+from presel.report.tuned import curve_markdown
 from presel.run_record import RunRecord
 from presel.stages.reference import reference_size
 from presel.summary import Summary
@@ -40,6 +41,9 @@ def _show_plan(record: RunRecord) -> None:
     show_table(f"{name}-pool", [{"images": what, "count": count} for what, count in since.items()], in_words(since))
     show_table(f"{name}-plan", control_room.plan_rows(run), control_room.plan_words(run))
     show_markdown(f"{name}-weights", control_room.weights_markdown(run), "What a question is worth in each task")
+    show_markdown(
+        f"{name}-fit", curve_markdown(record.model, "Loss while fitting"), "How the reference model was fitted"
+    )
     show_table(f"{name}-budgets", control_room.budget_rows(run), "What other budgets would cost and cover")
 
 

@@ -144,7 +144,7 @@ def test_the_run_can_be_seen_in_the_ui(first):
     with get_client(sync_client=True) as client:
         keys = [
             f"demo-{name}"
-            for name in ("plan", "weights", "fit", "budgets", "rejects", "map", "gallery", "report", "dataset")
+            for name in ("board", "pool", "plan", "weights", "fit", "budgets", "result", "rejects", "map", "gallery")
         ]
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=keys)), limit=50)
     assert {artifact.key for artifact in found} == set(keys)
