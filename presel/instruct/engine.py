@@ -5,8 +5,9 @@ A question's way: ledger (paid already?) -> picture -> lease (money, and the cla
 is durable before anybody looks at it. What is killed between the provider's answer and the ledger's write is lost:
 at most the requests in flight.
 
-The engine's own thread runs the event loop; files and S3
-are handled in a pool of threads, pictures in another.
+The engine's own thread runs the event loop. Looking into the ledger and making pictures has a pool of threads, keeping
+answers and money another, so that a paid answer never waits behind hundreds of pictures. A way into a thread and back
+costs 0.4 ms of CPU beside a busy loop, as much as a request on the wire: there is one before each request and one after.
 """
 
 from __future__ import annotations
