@@ -13,8 +13,10 @@ what the configuration allows (requests in flight, a minute) holds for a process
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -146,8 +148,9 @@ def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
     """Tell the board of a task, and of the state it ends in."""
 
     def ended(done: PrefectFuture[Any]) -> None:
-        done.wait()  # it is over: this only fetches its state
-        shown.ended(lane, str(done.state.name))
+        with suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # where the run is told to stop
+            done.wait()  # it is over: this only fetches its state
+            shown.ended(lane, str(done.state.name))
 
     lane = shown.submitted(stage)
     future.add_done_callback(ended)
