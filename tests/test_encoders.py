@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from presel import encoders
-from presel.config import EncoderConfig
+from presel.config import EncoderConfig, ImageConfig
 from presel.encoders import Encoder, identity, load_encoder
 from presel.encoders.builtin import BuiltinEncoder
 from presel.errors import ConfigError, ModelError
@@ -84,19 +85,6 @@ def test_pictures_of_any_shape_are_prepared(encoder: Encoder, size: tuple[int, i
     assert np.isfinite(vectors).all()
 
 
-def test_a_scaled_decode_gives_nearly_the_same_vector(encoder: Encoder) -> None:
-    from presel.config import ImageConfig
-
-    data = encoded(photograph(2000, 1500), "JPEG", quality=90)
-    whole, scaled = (open_picture(data, ImageConfig(), side=side) for side in (None, encoder.side))
-    assert isinstance(whole, Picture)
-    assert isinstance(scaled, Picture)
-    assert scaled.image.size < whole.image.size
-    one, other = encoder.encode([encoder.prepare(whole.image), encoder.prepare(scaled.image)])
-    cosine = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
-    assert cosine > 0.999
-
-
 def exact_timm(weights: dict[str, str]) -> tuple[Any, Callable[[Image.Image], Any]]:
     import timm
 
@@ -128,6 +116,61 @@ def test_vectors_are_those_of_the_librarys_own_transform(
             expected = model(transform(image)[None])[0].numpy()
         got = encoder.encode([encoder.prepare(image)])[0]
         assert expected @ got / np.linalg.norm(expected) / np.linalg.norm(got) > 0.9999
+
+
+@lru_cache(maxsize=1)
+def jpegs() -> dict[str, bytes]:
+    """Real photographs as the JPEGs that cameras, scanners and the web make of them; most are decoded scaled down."""
+    from skimage import data
+    from sklearn.datasets import load_sample_images
+
+    china, flower = (Image.fromarray(pixels) for pixels in load_sample_images().images)
+    retina, motorcycle = Image.fromarray(data.retina()), Image.fromarray(data.stereo_motorcycle()[0])
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    return {
+        "baseline": encoded(retina, "JPEG", quality=85),
+        "progressive": encoded(flower, "JPEG", quality=85, progressive=True),
+        "grey": encoded(china.convert("L"), "JPEG", quality=85),
+        "cmyk": encoded(flower.convert("CMYK"), "JPEG", quality=85),
+        "turned": encoded(china, "JPEG", quality=85, exif=turned),
+        "4:2:0": encoded(retina, "JPEG", quality=75, subsampling=2),
+        "4:4:4": encoded(motorcycle, "JPEG", quality=95, subsampling=0),
+        "odd": encoded(motorcycle.resize((667, 451)), "JPEG", quality=50),
+        "odd, half a pixel": encoded(motorcycle.resize((477, 322)), "JPEG", quality=85),
+        "texture": encoded(Image.fromarray(data.hubble_deep_field()), "JPEG", quality=85),
+        "small": encoded(flower.resize((71, 47)), "JPEG", quality=85),
+        "panorama": encoded(china.crop((0, 100, 640, 180)), "JPEG", quality=85),
+    }
+
+
+def test_a_jpeg_from_its_bytes_has_the_vector_of_the_exact_path(encoder: Encoder, weights: dict[str, str]) -> None:
+    """Exact: decoded whole by Pillow, then the model's own transform."""
+    import torch
+
+    model: Any = None
+    if encoder.identity != BuiltinEncoder.identity:
+        model, transform = (exact_timm if "timm" in encoder.identity else exact_open_clip)(weights)
+    cosines = {}
+    for kind, data in jpegs().items():
+        whole, taken = open_picture(data, ImageConfig()), open_picture(data, ImageConfig(), side=encoder.side)
+        assert isinstance(whole, Picture)
+        assert isinstance(taken, Picture)
+        if model is None:
+            expected = encoder.encode([encoder.prepare(whole.image)])[0]
+        else:
+            with torch.no_grad():
+                expected = model(transform(whole.image)[None])[0].numpy()
+        (got,) = encoder.encode([encoder.prepare(np.array(taken.image), (taken.width, taken.height))])
+        cosines[kind] = float(expected @ got / np.linalg.norm(expected) / np.linalg.norm(got))
+    assert {kind: cosine for kind, cosine in cosines.items() if cosine < 0.9995} == {}
+
+
+def test_large_jpegs_are_not_decoded_whole_for_a_tower(weights: dict[str, str]) -> None:
+    encoder = load_encoder(EncoderConfig(name=TIMM, weights=weights[TIMM], device="cpu"))
+    picture = open_picture(jpegs()["baseline"], ImageConfig(), side=encoder.side)
+    assert isinstance(picture, Picture)
+    assert picture.image.width < picture.width
 
 
 def test_dinov2_sees_the_centre_224_of_a_shorter_side_of_256(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import struct
 import time
 import warnings
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,91 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     scan = data.rindex(b"\xff\xda")
     bomb = data[:scan] + data[scan:-2] * 500 + data[-2:]
     assert reason(bomb) == Reason.UNDECODABLE
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def after_header(png: bytes, kind: bytes, body: bytes) -> bytes:
+    return png[:33] + chunk(kind, body) + png[33:]
+
+
+@lru_cache(maxsize=1)
+def oddities() -> dict[str, tuple[bytes, str]]:
+    """Files as they turn up in pools -> what becomes of them."""
+    image = photograph(120, 90)
+    jpeg, png, gif, tiff = (encoded(image, kind) for kind in ("JPEG", "PNG", "GIF", "TIFF"))
+    deep = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    bomb = zlib.compress(bytes(100_000_000), 9)
+    others = [image.rotate(90)] * 3
+    wrong_sum, wrong_header = bytearray(png), bytearray(png)
+    wrong_sum[-20] ^= 0xFF
+    wrong_header[29] ^= 0xFF
+    sixteen = b"".join(b"\0" + (np.asarray(image).astype(">u2") * 257)[row].tobytes() for row in range(90))
+    header = struct.pack(">IIBBBBB", 120, 90, 16, 2, 0, 0, 0)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    screen = b"GIF89a" + struct.pack("<HH", 100, 100) + b"\x80\0\0" + bytes(6)
+    frame = b"," + struct.pack("<HHHH", 0, 0, 60_000, 60_000) + b"\0\2\2\x44\1\0;"
+    return {
+        "jpeg with junk behind": (jpeg + b"junk" * 1000, "usable"),
+        "two jpegs in a row": (jpeg + jpeg, "usable"),
+        "jpeg with two beginnings": (b"\xff\xd8" + jpeg, "undecodable"),
+        "jpeg with fill bytes": (jpeg[:2] + b"\xff\xff\xff" + jpeg[2:], "usable"),
+        "jpeg with garbage for exif": (jpeg[:2] + b"\xff\xe1\x00\x48Exif\0\0" + bytes(range(64)) + jpeg[2:], "usable"),
+        "jpeg of unknown coding": (b"\xff\xd8\xff\xc9" + bytes(50) + b"\xff\xd9", "undecodable"),
+        "jpeg bomb": (encoded(Image.new("L", (9000, 8000)), "JPEG", quality=5), "too_many_pixels"),
+        "cmyk with an rgb profile": (encoded(image.convert("CMYK"), "JPEG", icc_profile=profile), "usable"),
+        "grey with an rgb profile": (encoded(image.convert("L"), "JPEG", icc_profile=profile), "usable"),
+        "half a profile": (encoded(image, "PNG", icc_profile=profile[:300]), "usable"),
+        "mpo": (encoded(image, "MPO", save_all=True, append_images=[image]), "usable"),
+        "png with a wrong checksum": (bytes(wrong_header), "undecodable"),
+        "png with text of 100 MB, packed": (after_header(png, b"zTXt", b"k\0\0" + bomb), "undecodable"),
+        "png with text of 2 MB": (after_header(png, b"tEXt", b"k\0" + b"a" * 2_000_000), "usable"),
+        "png with far too much data": (png[:33] + chunk(b"IDAT", bomb) + png[-12:], "usable"),
+        "png of 0 x 0": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(8) + b"\x08\2\0\0\0") + png[-12:], "undecodable"),
+        "png of 16 bits a colour": (
+            png[:8] + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(sixteen)) + png[-12:],
+            "usable",
+        ),
+        "png with a transparent colour": (encoded(image, "PNG", transparency=(1, 2, 3)), "usable"),
+        "png of one bit": (encoded(image.convert("1"), "PNG"), "usable"),
+        "moving png": (encoded(image, "PNG", save_all=True, append_images=others), "usable"),
+        "moving webp": (encoded(image, "WEBP", save_all=True, append_images=others), "usable"),
+        "webp bomb": (
+            encoded(Image.new("RGB", (9000, 8000)), "WEBP", lossless=True, quality=0, method=0),
+            "too_many_pixels",
+        ),
+        "gif of no frames": (screen + b";", "undecodable"),
+        "gif frame beyond its screen": (screen + frame, "too_many_pixels"),
+        "gif with junk behind": (gif + b"junk" * 100, "usable"),
+        "tiff of several pages": (encoded(image, "TIFF", save_all=True, append_images=others), "usable"),
+        "tiff of floats": (encoded(Image.fromarray(deep.astype(np.float32)), "TIFF"), "usable"),
+        "tiff of nothing but nan": (encoded(Image.fromarray(np.full((90, 120), np.nan, np.float32)), "TIFF"), "usable"),
+        "tiff in cmyk": (encoded(image.convert("CMYK"), "TIFF"), "usable"),
+        "fax": (encoded(image.convert("1"), "TIFF", compression="group4"), "usable"),
+        "tiff without a directory": (tiff[:4] + struct.pack("<I", 2**31) + tiff[8:], "truncated"),
+        "camera's raw file": (b"II*\0\x10\0\0\0CR\2\0" + bytes(100), "undecodable"),
+        "text that begins with BM": (b"BM is what bitmaps begin with. " * 9, "not_an_image"),
+        "film": (b"\0\0\0\x20ftypisom" + bytes(200), "not_an_image"),
+        "heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(300), "undecodable"),
+        "jpeg xl": (b"\xff\x0a" + bytes(100), "undecodable"),
+        "icon": (encoded(image, "ICO"), "undecodable"),
+        "ppm of endless numbers": (b"P6 99999999999 99999999999 255\n", "undecodable"),
+        "one pixel": (encoded(Image.new("RGB", (1, 1)), "PNG"), "too_small"),
+        "tower": (encoded(Image.new("RGB", (10, 20_000)), "PNG"), "aspect_ratio"),
+    }
+
+
+def test_odd_files_have_the_fate_that_is_documented() -> None:
+    ends = {}
+    for name, (data, _) in oddities().items():
+        one, other = (open_picture(bytes(bytearray(data)), LIMITS, name) for _ in range(2))
+        ends[name] = one.reason if isinstance(one, Rejected) else "usable"
+        if isinstance(one, Rejected):
+            assert one == other  # also the detail: rejects are part of a table's digest
+            assert "0x" not in one.detail
+    assert ends == {name: expected for name, (_, expected) in oddities().items()}
 
 
 def test_the_bytes_decide_and_not_the_name() -> None:

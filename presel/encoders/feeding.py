@@ -124,7 +124,9 @@ class Feed:
             return Refusal(image, opened)
         known = {"content": digest(data), "width": opened.width, "height": opened.height, "format": opened.format}
         done = self.model.preparation is not None
-        return Item(image, known, opened.array if done else self.model.prepare(opened.array))
+        return Item(
+            image, known, opened.array if done else self.model.prepare(opened.array, (opened.width, opened.height))
+        )
 
 
 def _listed_size(image: Image) -> int:

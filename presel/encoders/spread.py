@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from presel.encoders.encoder import Encoder
+from presel.encoders.encoder import Encoder, Pixels
 
 
 class Spread(Encoder):
@@ -29,8 +28,8 @@ class Spread(Encoder):
         for copy in copies:
             self._idle.put(copy)
 
-    def prepare(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[Any]:
-        return self._first.prepare(image)
+    def prepare(self, image: Pixels, size: tuple[int, int] | None = None) -> NDArray[Any]:
+        return self._first.prepare(image, size)
 
     def encode(self, batch: list[NDArray[Any]]) -> NDArray[np.float32]:
         copy = self._idle.get()

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from presel.encoders import open_clip, timm
+from presel.encoders.encoder import Pixels
 from presel.encoders.recipe import Preprocess, Recipe
 from presel.errors import ModelError
 
@@ -56,8 +56,8 @@ class TowerEncoder:
         if self._gpu:
             self._tower = torch.compile(self._eager, dynamic=False)
 
-    def prepare(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return prepared(image, self._preprocess)
+    def prepare(self, image: Pixels, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        return prepared(image, self._preprocess, size)
 
     def encode(self, batch: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         with self._turn:
@@ -138,7 +138,7 @@ def devices(asked: str) -> list[str]:
     return [f"cuda:{number}" for number in range(count)] or ["cpu"]
 
 
-def prepared(image: Image.Image | NDArray[np.uint8], how: Preprocess) -> NDArray[np.uint8]:
+def prepared(image: Pixels, how: Preprocess, original: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """(height, width, 3) uint8: the model's resize and centre crop, computed on bytes.
 
     Within one level of what torchvision does with a PIL image and three times as fast (FACTS 8): the same antialiased
@@ -148,8 +148,9 @@ def prepared(image: Image.Image | NDArray[np.uint8], how: Preprocess) -> NDArray
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
-    pixels = torch.from_numpy(np.array(image, copy=None if isinstance(image, np.ndarray) else True)).permute(2, 0, 1)
-    size = _resized(pixels.shape[1], pixels.shape[2], how)
+    pixels = torch.from_numpy(np.require(image, np.uint8, "W")).permute(2, 0, 1)
+    width, height = original or (pixels.shape[2], pixels.shape[1])
+    size = _resized(height, width, how)
     mode = InterpolationMode(how.interpolation)
     scaled = functional.resize(pixels, list(size), interpolation=mode, antialias=True)
     filled = _padded(scaled, how)

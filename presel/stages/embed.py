@@ -72,7 +72,7 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
     out.note(failed_reads=failed)
 
 
-embed_part = EmbedStage(_embed_part, "embed", 2)
+embed_part = EmbedStage(_embed_part, "embed", 3)
 """embed_part(part, source, encoder) -> TableRef of EMBEDDINGS."""
 
 

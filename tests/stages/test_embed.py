@@ -18,6 +18,7 @@ from presel import encoders, progress, table_store
 from presel.config import EncoderConfig, ImageConfig, SourceConfig
 from presel.encoders import feeding
 from presel.encoders.builtin import BuiltinEncoder
+from presel.encoders.encoder import Pixels
 from presel.images.decoder import Decoder
 from presel.images.decoders import Decoders
 from presel.keys import digest
@@ -326,7 +327,7 @@ class Faulty(BuiltinEncoder):
     identity = "faulty"
     preparation = None  # as a tower, it gets the pixels
 
-    def prepare(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def prepare(self, image: Pixels, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
         vector, shades = super().prepare(image), np.unique(np.asarray(image)).tolist()
         if shades == [0]:
             vector[:] = 0
