@@ -46,7 +46,7 @@ _CHUNK = 8  # batches that are prepared together, so that samples of equal lengt
 Scored = Iterator[tuple[Sample, Losses | Unusable]]
 
 
-@stage("score", version=2)
+@stage("score", version=3)
 def score_relevance(
     out: Output,
     instructions: TableRef,
