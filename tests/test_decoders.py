@@ -78,19 +78,16 @@ def ends(decoders: Decoders, asked: list[File], how: How = HOW) -> list[str]:
     return [str(end.width) if isinstance(end, Opened) else f"{end.reason}: {end.detail}" for end in answers]
 
 
-@pytest.mark.parametrize("name", sorted(files()))
-def test_a_picture_opened_by_a_child_is_the_same_picture(name: str) -> None:
-    shared = Decoders([Decoder()])
-    for data in (files()[name], files()[name][:200]):
-        here = open_picture(data, LIMITS, name)
-        (answer,) = shared.open([File(data, name)], HOW)
+def test_a_picture_opened_by_a_child_is_the_same_picture(one: Decoders) -> None:
+    asked = [File(data, name) for name, whole in files().items() for data in (whole, whole[:200])]
+    for file, answer in zip(asked, one.open(asked, HOW), strict=True):
+        here = open_picture(file.data, LIMITS, file.name)
         if isinstance(here, Picture):
             assert isinstance(answer.end, Opened)
             assert (answer.end.array == np.asarray(here.image)).all()
             assert answer.end[1:] == (here.width, here.height, here.format)
         else:
             assert answer.end == here
-    shared.close()
 
 
 @pytest.mark.parametrize(
