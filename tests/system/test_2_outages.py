@@ -85,11 +85,10 @@ def test_runs_on_a_machine_that_lost_power_are_seen_to_have_crashed_and_are_take
     run = installation.refresh(installation.config(requests_per_minute=SLOW))
     until(lambda: installation.answers(elsewhere.store) > 1 and installation.answers() > bought, 240)
     [by_hand] = [found["id"] for found in installation.of_store(elsewhere.store) if not found["parent_task_run_id"]]
-    for name in ("one", "two", "server"):
+    for name in ("one", "two"):
         installation.kill(name)
     unwatched.kill()
     unwatched.wait()
-    installation.start_server()
     assert installation.run(run)["state_name"] == installation.run(by_hand)["state_name"] == "Running"
     crashed = installation.wait(run, "Crashed", seconds=330)
     assert "heartbeat" in crashed["state"]["message"]
