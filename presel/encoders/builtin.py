@@ -35,7 +35,7 @@ class BuiltinEncoder(Encoder):
 
     identity = "builtin-1"
     preparation = "presel.encoders.builtin:prepare"
-    side = None  # texture shows how a JPEG was scaled while it was decoded: cosines of 0.986 at 2, 0.993 at 8 times SIDE
+    side = None  # texture shows how a JPEG was scaled while decoding: cosines of 0.986 at 2, 0.993 at 8 times SIDE
     dimensions = _LEVELS**3 + 3 * _GRID**2 + _CELLS**2 * _ORIENTATIONS + _PATTERNS
 
     def prepare(self, image: Image.Image | Pixels, size: tuple[int, int] | None = None) -> Vector:  # noqa: ARG002
