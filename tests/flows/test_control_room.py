@@ -165,7 +165,7 @@ def seen(
 def test_a_run_lists_its_plan_its_progress_and_its_results_first(seen: Seen) -> None:
     seen.room.open_run(seen.first)
     seen.room.tab("Artifacts")
-    for key in ("board", "pool", "plan", "weights", "budgets", "result", "rejects", "map", "gallery"):
+    for key in ("board", "pool", "plan", "weights", "fit", "budgets", "result", "rejects", "map", "gallery"):
         seen.room.sees(f"demo-{key}")
     seen.room.keep("run-artifacts")
 
