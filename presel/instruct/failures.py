@@ -78,6 +78,8 @@ class Reading:
             )
         if any(code.startswith(word) for word in _ABOUT_THE_PICTURE):
             return Answered(400, {"error": {"code": code, "message": message}}, headers)
+        if text.lstrip().startswith("{") and _json(text) is None:  # cut on its way: it may have been about the picture
+            return Failed("broken_body", f"{status} with half a body", billed=False, headers=headers)
         return Rejected(status, f"{status}: {message[:300]}")
 
     def failed(self, error: Exception) -> Failed:

@@ -150,6 +150,12 @@ def test_a_400_about_the_picture_is_the_providers_last_word(code: str) -> None:
     assert found.status == 400
 
 
+def test_a_400_that_came_cut_is_asked_again_for_its_reason() -> None:
+    found = outcome(response(400, error("content_filter")[:40]))
+    assert isinstance(found, Failed)
+    assert (found.reason, found.billed) == ("broken_body", False)
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_another_4xx_is_for_the_engine_to_judge(status: int) -> None:
     assert isinstance(outcome(response(status, error("invalid_request"))), Rejected)
