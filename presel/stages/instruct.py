@@ -133,7 +133,8 @@ class _Waiting:
         if figures["saved_usd"]:
             note += f", {dollars(figures['saved_usd'])} saved by reuse"
         if cap != "unlimited":
-            figures |= {"store_usd": self._engine.purse.spent(), "cap_usd": cap}
+            store = max(spent, self._engine.purse.spent())  # the last leases are settled a moment after their answers
+            figures |= {"store_usd": store, "cap_usd": cap}
             note += f"; the store: {dollars(figures['store_usd'])} of {dollars(cap)}"
         note = f"{self._engine.note}; {note}" if self._engine.note else note
         progress.report("instruct", self._label, self._made, self._seats, "instructions", note, figures)
