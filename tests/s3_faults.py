@@ -39,7 +39,8 @@ class Mood:
     """What the proxy does to the next requests, and what it was asked."""
 
     lists: deque[str] = field(default_factory=deque)
-    """Faults of the next listings, in order: those of reads, or `garbled`, which ends too early and says so nowhere."""
+    """Faults of the next listings, in order: those of reads; `garbled`, which ends too early and says so nowhere; `portal`, a
+    page of HTML."""
     writes: deque[str] = field(default_factory=deque)
     """Faults of the next writes: those of reads, or `unanswered`, which is carried out before the connection breaks."""
     denied: str = ""
@@ -95,6 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             status, headers, body = self._forward()
             if fault == "garbled":
                 body = body[: len(body) // 2]
+            elif fault == "portal":
+                body = b"<html><body>Please log in</body></html>"
             self._answer(status, headers, body, send=len(body) // 2 if fault == "cut" else None)
 
     def _read(self, fault: str) -> None:

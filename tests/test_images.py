@@ -127,6 +127,11 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     assert reason(bomb) == Reason.UNDECODABLE
 
 
+def test_what_follows_a_jpeg_is_not_counted_among_its_scans() -> None:
+    film = b"\xff\xda" * 500
+    assert isinstance(decode(files()["exif.jpg"] + film, ImageConfig()), Image.Image)
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 

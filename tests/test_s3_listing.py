@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from presel.errors import AccessDenied, StorageError
+from presel.errors import AccessDenied, StorageError, StorageUnavailable
 from presel.storage import Entry
 from presel.storage.s3_listing import Page, Range, page, walk
 
@@ -27,6 +27,12 @@ def listed(key: str, **more: Any) -> dict[str, Any]:
 def test_a_server_that_breaks_off_or_goes_in_circles_ends_the_listing(answer: dict[str, Any]) -> None:
     with pytest.raises(StorageError, match="breaks off"):
         page(answer, 2, Range("p/", token="same"), "s3://b/p/")
+
+
+def test_what_is_no_listing_is_not_taken_for_an_empty_one() -> None:
+    with pytest.raises(StorageUnavailable, match="no S3 server"):
+        page({"ResponseMetadata": {"HTTPStatusCode": 200}}, 0, Range(""), "s3://b/")
+    assert page({"IsTruncated": False}, 0, Range(""), "s3://b/").entries == []
 
 
 def test_a_cold_object_is_archived_until_it_is_restored() -> None:

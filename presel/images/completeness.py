@@ -22,18 +22,23 @@ def missing(format: str, data: bytes) -> str | None:
 
 
 def _jpeg(data: bytes) -> str | None:
+    return None if end_of_jpeg(data) else "no end-of-image marker"
+
+
+def end_of_jpeg(data: bytes) -> int | None:
+    """Where the (first) picture ends: a preview, a second picture or a film may follow. None when it does not."""
     position = 2
     while found := _JPEG_MARKER.search(data, position):
         marker, start = data[found.start() + 1], found.end()
         if marker == 0xD9:
-            return None
+            return start
         if marker == 0xD8:  # a second start of the image has no length
             position = start
             continue
         if start + 2 > len(data):
             break
         position = start + max(2, struct.unpack_from(">H", data, start)[0])
-    return "no end-of-image marker"
+    return None
 
 
 def _png(data: bytes) -> str | None:

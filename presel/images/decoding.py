@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 from PIL import Image
 
 from presel.images.colour import orientation, to_rgb
-from presel.images.completeness import missing
+from presel.images.completeness import end_of_jpeg, missing
 from presel.images.formats import SUPPORTED, describe, sniff
 from presel.images.reasons import Reason, Rejected
 
@@ -107,7 +107,7 @@ def _incomplete(format: str, data: bytes) -> Rejected | None:
 
 def _endless(format: str, data: bytes) -> Rejected | None:
     """A progressive JPEG may repeat its scans without end, and each costs a pass over all pixels: 100 kB can take minutes."""
-    scans = data.count(b"\xff\xda") if format == "JPEG" else 0
+    scans = data.count(b"\xff\xda", 0, end_of_jpeg(data)) if format == "JPEG" else 0  # a film may follow the picture
     return (
         Rejected(Reason.UNDECODABLE, f"JPEG: {scans:,} scans, at most {_MOST_SCANS}") if scans > _MOST_SCANS else None
     )

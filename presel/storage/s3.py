@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from presel.config import S3Config
 from presel.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, StorageError, StorageUnavailable
 from presel.storage import s3_bulk, s3_client, s3_listing
-from presel.storage.s3_errors import is_garbled, translated, was_retried
+from presel.storage.s3_errors import translated, was_retried
 from presel.storage.store import Entry, Store
 
 if TYPE_CHECKING:
@@ -147,28 +147,24 @@ class S3Store(Store):
     def walk(self) -> Iterator[Entry]:
         return s3_listing.walk(self._page, self.prefix)
 
-    def _page(self, asked: s3_listing.Range) -> s3_listing.Page:
+    def _page(self, asked: s3_listing.Range, tries: int = 3) -> s3_listing.Page:
         options: Any = {"Delimiter": "/"} if asked.one_level else {}
         if asked.token:
             options["ContinuationToken"] = asked.token
         elif asked.after:
             options["StartAfter"] = asked.after
         where = f"s3://{self.bucket}/{asked.prefix}"
-        for left in (2, 1, 0):
-            try:
-                with translated(where):
-                    answer = self._client().list_objects_v2(
-                        Bucket=self.bucket,
-                        Prefix=asked.prefix,
-                        OptionalObjectAttributes=["RestoreStatus"],
-                        **options,
-                        **self._payer,
-                    )
-                break
-            except StorageUnavailable as error:
-                # boto3 tries again what the server refuses, but not an answer that is no XML because half of it is missing.
-                if not is_garbled(error) or not left:
-                    raise
+        with translated(where):
+            answer = self._client().list_objects_v2(
+                Bucket=self.bucket,
+                Prefix=asked.prefix,
+                OptionalObjectAttributes=["RestoreStatus"],
+                **options,
+                **self._payer,
+            )
+        # boto3 tries again what the server refuses and what is no XML, but takes any XML for a listing.
+        if tries > 1 and not s3_listing.is_one(answer):
+            return self._page(asked, tries - 1)
         return s3_listing.page(answer, len(self.prefix), asked, where)
 
     def delete(self, path: str) -> None:

@@ -66,7 +66,7 @@ _CALLER = {
 }
 """Codes that say nothing about an object, and what the caller has to do."""
 _CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
-_NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
+NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
 
 
 def meaning(code: str, message: str, where: str) -> StorageError | None:
@@ -92,20 +92,13 @@ def translated(where: str) -> Iterator[None]:
         fix = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
         raise StorageError("no S3 credentials were found", where=where, fix=fix) from error
     except (BotoCoreError, HTTPError) as error:
-        raise StorageUnavailable(str(error), where=where, fix=_NETWORK) from error
+        raise StorageUnavailable(str(error), where=where, fix=NETWORK) from error
 
 
 def was_retried(error: StorageError) -> bool:
     """Whether boto3 had sent the request more than once."""
     answer: Any = getattr(error.__cause__, "response", {})
     return bool(answer.get("ResponseMetadata", {}).get("RetryAttempts"))
-
-
-def is_garbled(error: StorageError) -> bool:
-    """Whether an answer came that could not be parsed."""
-    from botocore.parsers import ResponseParserError
-
-    return isinstance(error.__cause__, ResponseParserError)
 
 
 @contextmanager
@@ -143,7 +136,7 @@ def _by_type(error: Exception, where: str) -> StorageError | None:
 
 def _by_code(code: str, error: Exception, where: str) -> StorageError:
     said = str(error).strip().partition("\n")[0][:300]
-    return meaning(code, "", where) or StorageUnavailable(said, where=where, fix=_NETWORK)
+    return meaning(code, "", where) or StorageUnavailable(said, where=where, fix=NETWORK)
 
 
 def _from_response(error: Any, where: str) -> StorageError:

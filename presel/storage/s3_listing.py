@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from presel.errors import AccessDenied, StorageError
+from presel.errors import AccessDenied, StorageError, StorageUnavailable
+from presel.storage.s3_errors import NETWORK
 from presel.storage.store import Entry
 
 REQUESTS = 16
@@ -48,14 +49,22 @@ class Page(NamedTuple):
 FetchPage = Callable[[Range], Page]
 
 
+def is_one(answer: Mapping[str, Any]) -> bool:
+    """Whether this is a listing: the page of a proxy or a login may be well-formed too, and would pass for an empty folder."""
+    return any(name in answer for name in ("Name", "IsTruncated", "KeyCount", "Contents"))
+
+
 def page(answer: Mapping[str, Any], root: int, asked: Range, where: str) -> Page:
     """What the server answered. `root`: characters of each key before an entry's path.
 
     Raises StorageError where it says that there is more and not how to get it: an end there would be a hole in the pool.
+    Raises StorageUnavailable where it is no listing at all.
     """
     following = answer.get("NextContinuationToken")
     if (answer.get("IsTruncated") and not following) or (following and following == asked.token):
         raise StorageError("the server breaks off a listing without saying how to go on", where=where)
+    if not is_one(answer):
+        raise StorageUnavailable("what answers is no S3 server", where=where, fix=NETWORK)
     listed = answer.get("Contents", ())
     entries = [_entry(item, root) for item in listed if item["Key"].startswith(asked.within or "")]
     past = asked.within and listed and not entries and listed[-1]["Key"] > asked.within

@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_bulk, "LONGEST", timedelta(seconds=1))
 
 
-@pytest.mark.parametrize("fault", ["slowdown", "broken", "reset", "cut", "garbled"])
+@pytest.mark.parametrize("fault", ["slowdown", "broken", "reset", "cut", "garbled", "portal"])
 def test_a_listing_that_goes_wrong_is_made_again_and_has_no_holes(fault: str, mood: Mood) -> None:
     uri = new_bucket()
     put(uri, *keys("a", 1, 2), *keys("b", 3))
