@@ -17,6 +17,16 @@ for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "AWS_PROFILE", "AWS_ENDPOINT_
     os.environ.pop(name, None)
 
 
+@pytest.fixture(autouse=True)
+def environment_as_it_was() -> Iterator[None]:
+    """A command line chooses Prefect's settings for its whole process: what one test chose is not the next one's."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """An S3 server in this process; while the tests of one module run, the environment points at it."""

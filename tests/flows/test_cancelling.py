@@ -40,5 +40,6 @@ def test_only_runs_of_this_store_and_dataset_that_are_due_and_have_a_worker_are_
         assert found.asked == ["late", "running", "waits for approval"]
         assert found.by_hand == ["by hand"]
         states = {run: client.read_flow_run(run).state.name for run in [*stopped, *left, by_hand.id]}
+        client.delete_deployment(deployment)
     assert {states[run] for run in stopped} <= {"Cancelling", "Cancelled"}
     assert {states[run] for run in [*left, by_hand.id]} == {"Running", "Scheduled"}
