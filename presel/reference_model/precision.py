@@ -47,6 +47,8 @@ def _called(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         return _linear(*args, **kwargs)
     if func is functional.embedding:
         return _widened(func(*args, **kwargs))
+    if func in _placing() and args[0].dtype == torch.float32:  # what is written into must stay the object it is
+        return func(args[0], *map(_widened, args[1:]), **{name: _widened(value) for name, value in kwargs.items()})
     if func in _mixing():
         return func(*map(_widened, args), **{name: _widened(value) for name, value in kwargs.items()})
     return func(*args, **kwargs)
@@ -75,6 +77,15 @@ def _mixing() -> frozenset[Callable[..., Any]]:
     functional = torch.nn.functional
     attention = (functional.scaled_dot_product_attention, functional.multi_head_attention_forward)
     return frozenset({*attention, *products, *(getattr(functional, name) for name in names)})
+
+
+@cache
+def _placing() -> frozenset[Callable[..., Any]]:
+    """Functions that put features among embeddings and refuse two types; SmolVLM rounds its image to the weights' before."""
+    import torch
+
+    tensor = torch.Tensor
+    return frozenset({torch.masked_scatter, tensor.masked_scatter, tensor.masked_scatter_, tensor.__setitem__})
 
 
 def _is_half(value: Any) -> bool:

@@ -2,7 +2,8 @@
 
 Qwen3-VL: image features enter at several layers. LLaVA-OneVision: an image as tiles, unpadded, a number of tokens that
 depends on its shape. Gemma 3: image tokens see each other in both directions, layers with a sliding window, token types.
-InternVL: tiles as images of their own. Mistral 3 (Pixtral): tokens that end the rows of an image.
+InternVL: tiles as images of their own. Mistral 3 (Pixtral): tokens that end the rows of an image. SmolVLM: tiles between
+marks, and image features in the type of the weights, whatever the embeddings have.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessor,
+    SmolVLMProcessor,
+    SmolVLMVideoProcessor,
 )
 from transformers.models.internvl.video_processing_internvl import InternVLVideoProcessor
 from transformers.models.llava_onevision.video_processing_llava_onevision import LlavaOnevisionVideoProcessor
@@ -147,4 +153,28 @@ def save_tiny_mistral(folder: Path) -> str:
     )
     torch.manual_seed(0)
     Mistral3ForConditionalGeneration(config).save_pretrained(folder)
+    return str(folder)
+
+
+def save_tiny_smolvlm(folder: Path) -> str:
+    named = {
+        "image_token": "<image>",
+        "fake_image_token": "<fake_token_around_image>",
+        "global_image_token": "<global-img>",
+        "end_of_utterance_token": "<end_of_utterance>",
+    }
+    tiles = [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+    tokenizer = _tokenizer(named, ["<|im_start|>", "<|im_end|>", *tiles])
+    sizes = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
+    frames = {"max_frames": 4, "fps": 1, "video_size": {"longest_edge": 64}}
+    SmolVLMProcessor(
+        SmolVLMImageProcessor(do_image_splitting=True, **sizes), tokenizer,
+        SmolVLMVideoProcessor(video_sampling=frames, **sizes), image_seq_len=4, chat_template=_template("<image>"),
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(0)
+    config = SmolVLMConfig(
+        text_config=_text("llama", tokenizer), vision_config={**_SMALL, "image_size": 32, "patch_size": 8},
+        scale_factor=2, image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+    )  # fmt: skip
+    SmolVLMForConditionalGeneration(config).save_pretrained(folder)
     return str(folder)

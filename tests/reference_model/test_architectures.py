@@ -19,6 +19,7 @@ from tests.reference_model.newer_architectures import (
     save_tiny_mistral,
     save_tiny_onevision,
     save_tiny_qwen3,
+    save_tiny_smolvlm,
 )
 
 TURNS = [Turn("what colour is it", "it is red"), Turn("how many", "two")]
@@ -32,6 +33,7 @@ MAKERS = {
     "gemma": (save_tiny_gemma, True),
     "internvl": (save_tiny_internvl, True),
     "mistral": (save_tiny_mistral, True),
+    "smolvlm": (save_tiny_smolvlm, True),
 }
 
 
