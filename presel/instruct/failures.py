@@ -43,7 +43,7 @@ class Reading:
 
     def outcome(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
         """What a response comes to. Raises EndpointRefused when no request will ever succeed."""
-        return self._answer(text, headers) if status == 200 else self._status(status, text, headers)
+        return self._answer(text, headers) if 200 <= status < 300 else self._status(status, text, headers)
 
     def _answer(self, text: str, headers: Mapping[str, str]) -> Outcome:
         body = _json(text)

@@ -64,6 +64,7 @@ GOOD: dict[str, bytes] = {
     "invalid UTF-8": http(200, BODY.encode().replace(b"A picture", b"A \xff picture")),
     "escaped control characters": answer(turns("What\x07 is it?", "A\x1b[31m picture.")),
     "number beside the choices": http(200, BODY[:-1] + ', "n": 123456789012345678901234567890}'),
+    "created": http(201, BODY),
     "a byte order mark": http(200, b"\xef\xbb\xbf" + BODY.encode()),
 }
 """All of these hold an answer."""
@@ -106,6 +107,8 @@ REJECTS: dict[str, tuple[bytes, str, int]] = {
 
 NO_ANSWER: dict[str, tuple[bytes, str]] = {
     "empty body": (http(200, b""), "broken_body"),
+    "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", "broken_body"),
+    "accepted and nothing else": (http(202, b""), "broken_body"),
     "HTML": (http(200, "<html>502</html>", kind="text/html"), "broken_body"),
     "no choices": (http(200, '{"choices": []}'), "broken_body"),
     "choices null": (http(200, '{"choices": null, "usage": {"prompt_tokens": 5}}'), "broken_body"),
