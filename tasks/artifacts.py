@@ -5,7 +5,8 @@ Artifacts tab lists its own first, above the progress of dozens of tasks.
 
 A server that is away for minutes makes Prefect's client wait for minutes (tasks/patience.py). A GPU must not stand still
 for the sake of a percentage, so what changes while work goes on is sent by one thread of the process, the latest state only,
-and a state that could not be sent is superseded by the next.
+and a state that could not be sent is superseded by the next. One that is shown once is waited for. None is worth a run: what
+the server will not take is a line in the log, and everything it would have shown is on the store.
 """
 
 from __future__ import annotations
@@ -46,31 +47,29 @@ class LiveArtifact:
         # Prefect finds its server through the context; the thread has none of its own.
         self._context = contextvars.copy_context()
         self._id: UUID | None = None
-        self._wanted: tuple[Any, str] | None = None
-        self._settled = threading.Event()
+        self._wanted: tuple[Any, str, threading.Event] | None = None
 
     def say(self, data: Any, description: str) -> None:
         """What it shall show. Returns at once."""
-        self._wanted = data, description
-        self._settled.clear()
+        self._wanted = data, description, threading.Event()
         _courier.send(self)
 
     def settle(self) -> None:
         """Wait a little until what was said last has been sent."""
         if self._wanted is not None:
-            self._settled.wait(_LAST_WORD)
+            self._wanted[2].wait(_LAST_WORD)
 
     def deliver(self) -> None:
-        """Send what was said last. Never fails: it is not worth a run."""
+        """Send what was said last. Never fails."""
+        assert self._wanted is not None
+        data, description, sent = self._wanted
         try:
-            self._context.run(self._send)
+            self._context.run(self._send, data, description)
         except Exception:
             log.debug("an artifact was not brought up to date", exc_info=True)
-        self._settled.set()
+        sent.set()
 
-    def _send(self) -> None:
-        assert self._wanted is not None
-        data, description = self._wanted
+    def _send(self, data: Any, description: str) -> None:
         with get_client(sync_client=True) as client:
             if self._id is None:
                 self._id = client.create_artifact(ArtifactCreate(**self._what, data=data, description=description)).id
@@ -111,8 +110,11 @@ def _create(kind: str, key: str, data: str, description: str) -> None:
     what = ArtifactCreate(
         type=kind, key=_key(key), data=data, description=description, flow_run_id=runtime.flow_run.id or None
     )
-    with get_client(sync_client=True) as client:
-        client.create_artifact(what)
+    try:
+        with get_client(sync_client=True) as client:
+            client.create_artifact(what)
+    except Exception as error:
+        log.warning("the artifact %s is not shown (%s: %s)", key, type(error).__name__, error)
 
 
 def _key(name: str) -> str:

@@ -89,6 +89,7 @@ class Board:
         self._lock = RLock()
         self._began = time.monotonic()
         self._next = self._began
+        self._over = False
 
     def submitted(self, stage: str) -> Lane:
         """One more task of a stage."""
@@ -131,6 +132,11 @@ class Board:
         self._show(state)
         self._artifact.settle()
 
+    def end(self, state: str) -> None:
+        """Say how the run ended; what tasks still tell after that changes nothing."""
+        self._over = True
+        self.say(state)
+
     def page(self, state: str) -> str:
         """Markdown."""
         now = datetime.now(UTC).strftime("%H:%M:%S UTC")
@@ -158,7 +164,7 @@ class Board:
     def _show_if_due(self) -> None:
         with self._lock:
             now = time.monotonic()
-            if now < self._next:
+            if self._over or now < self._next:
                 return
             self._next = now + _SECONDS_BETWEEN_UPDATES
         self._show(RUNNING)
@@ -222,7 +228,13 @@ def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> Non
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
         words = f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
-        found.say(plain(words))
+        found.end(plain(words))
+
+
+def close_stopped() -> None:
+    """A signal ends this process, and no hook is called for its flow run."""
+    for found in list(_boards.values()):
+        found.end("Stopped by a signal")
 
 
 def _dataset(parameters: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from prefect.exceptions import TerminationSignal
 
 from presel.errors import EndpointUnavailable
 from presel.instruct.sharing import drain, drained
+from tasks.board import close_stopped
 
 GRACE_SECONDS = 25.0
 """Prefect's workers send SIGKILL 30 s after SIGTERM."""
@@ -26,9 +27,12 @@ def drain_if_stopped(error: BaseException | None) -> None:
     """Wait for what is under way if that is why the flow ends. A flow within a flow is left first, and has done it then."""
     if not isinstance(error, TerminationSignal | KeyboardInterrupt):
         return
+    stopped = EndpointUnavailable("stopped by a signal", fix="run again: every answer so far is kept")
+    stopped.retryable = False  # a task that was to be retried would sleep first, and the process could not end
     with _undisturbed():
-        drain(EndpointUnavailable("stopped by a signal", fix="run again: every answer so far is kept"))
+        drain(stopped)
         drained(GRACE_SECONDS)
+        close_stopped()
 
 
 @contextmanager

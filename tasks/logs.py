@@ -14,7 +14,12 @@ import logging
 
 from presel.errors import PreselError
 
-_NOISE = ("running in a worker thread", "Finished in state Completed(")
+_NOISE = (
+    "running in a worker thread",
+    "Finished in state Completed(",
+    "Running hook '",
+    "finished running successfully",
+)
 
 
 def tidy() -> None:

@@ -15,7 +15,7 @@ from collections import defaultdict
 from functools import cache
 
 from presel import table_store
-from presel.errors import ConfigError
+from presel.errors import ConfigError, PreselError
 from presel.progress import Listener, Progress
 from presel.tables import TableRef
 
@@ -70,7 +70,11 @@ class Meters:
         """A task is over."""
         self._seconds.labels(stage, state).observe(seconds)
         if isinstance(result, TableRef) and result.rejects:
-            reasons = Counts(table_store.rejects(result)["reason"].to_pylist())
+            try:
+                reasons = Counts(table_store.rejects(result)["reason"].to_pylist())
+            except PreselError as error:  # a figure is not worth the task that made it
+                log.warning("the rejects of %s are not counted: %s", stage, error)
+                return
             for reason, count in reasons.items():
                 self._rejects.labels(stage, reason).inc(count)
 
@@ -86,9 +90,16 @@ def _served(address: str) -> Meters | None:
     if not address:
         return None
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ConfigError("no address to answer at", where=VARIABLE, expected="host:port", got=address)
-    found = Meters()
+    try:
+        found = Meters()
+    except ImportError as error:
+        raise ConfigError(
+            "metrics are asked for and prometheus_client is not installed",
+            where=VARIABLE,
+            fix="pip install 'presel[metrics]', or unset it",
+        ) from error
     _serve(found, host or "127.0.0.1", int(port))
     return found
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from prefect import Flow
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.concurrency import _leases
 
 RENEWED_AFTER = 0.3
 """Share of a lease's length (300 s for a deployment's slot)."""
@@ -27,6 +26,8 @@ _CONNECTED = property(lambda _client: True, lambda _client, _value: None)
 
 def wait_for_the_server(_flow: Flow[..., object], _flow_run: FlowRun, _state: State) -> None:
     """A hook of every flow (`on_running`). Doing it twice changes nothing."""
+    from prefect.concurrency import _leases  # a Prefect without it costs this hook, which is logged, and not the flow
+
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         client._has_connected = _CONNECTED  # type: ignore[assignment] # the instances' own value no longer counts
     _leases._RENEWAL_FRACTION = RENEWED_AFTER

@@ -14,6 +14,8 @@ from presel.config import DatasetConfig, RefreshConfig
 from presel.errors import ConfigError
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.objects import FlowRun
 
 
@@ -40,7 +42,7 @@ def cancel_runs(settings: RefreshConfig) -> Cancelled:
     asked, by_hand = [], []
     with get_client(sync_client=True) as client:
         with first_contact():
-            runs = client.read_flow_runs(flow_run_filter=unfinished, limit=200)
+            runs = _all(client, unfinished)
         for run in runs:
             if not _is_of(run, settings):
                 continue
@@ -50,6 +52,14 @@ def cancel_runs(settings: RefreshConfig) -> Cancelled:
                 client.set_flow_run_state(run.id, Cancelling())
                 asked.append(run.name)
     return Cancelled(sorted(asked), sorted(by_hand))
+
+
+def _all(client: SyncPrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
+    """Page by page: a server with other people's schedules has more unfinished runs than one answer holds."""
+    found: list[FlowRun] = []
+    while page := client.read_flow_runs(flow_run_filter=wanted, limit=200, offset=len(found)):
+        found += page
+    return found
 
 
 def _is_of(run: FlowRun, settings: RefreshConfig) -> bool:

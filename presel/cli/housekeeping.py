@@ -16,7 +16,9 @@ def gc(
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006 - typer reads the default, nobody changes it
     delete: Annotated[bool, typer.Option("--delete", help="Remove what was marked by an earlier `presel gc`.")] = False,
-    grace: Annotated[float, typer.Option(min=0, help="Hours that must lie between marking and removing.")] = 144.0,
+    grace: Annotated[
+        float, typer.Option(min=0, max=87_600, help="Hours that must lie between marking and removing.")
+    ] = 144.0,
     as_json: AsJson = False,
 ) -> None:
     """What neither a version nor the latest record needs. Marks it; removes nothing without --delete."""
@@ -29,12 +31,12 @@ def gc(
         if rows:
             table(rows, {"output": "output", "files": "files", "MB": "MB"})
         screen.print(
-            f"{found.files} files ({found.bytes / 1e6:.1f} MB) are not needed; {found.freed / 1e6:.1f} MB removed."
+            f"{found.files} files ({found.bytes / 1e6:.1f} MB) are not needed, {found.due} of them were marked {grace:g} hours "
+            f"ago or before; {found.freed / 1e6:.1f} MB removed.",
+            soft_wrap=True,
         )
-        if found.files and not delete:
-            screen.print(
-                f"`presel gc --delete` removes what was marked {grace:g} hours before ({found.due} files now)."
-            )
+        if found.due and not delete:
+            screen.print("`presel gc --delete` removes those.")
 
     show(found._asdict(), as_json, words)
 

@@ -148,11 +148,11 @@ def _removable(place: Store) -> Iterator[Entry]:
 
 
 def _marks(place: Store) -> dict[str, str]:
-    try:
+    """When what was first seen to be unneeded; none where they are gone or damaged, which only puts removal off."""
+    with suppress(NotFound, ValueError):
         marks: dict[str, str] = json.loads(place.read(MARKS))
-    except NotFound:
-        return {}
-    return marks
+        return marks
+    return {}
 
 
 def _marker(path: str) -> bool:

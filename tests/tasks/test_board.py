@@ -66,3 +66,16 @@ def test_a_run_that_has_ended_has_no_pace_and_says_how() -> None:
     assert page.startswith("**Failed: no key**")
     assert "left" not in page
     assert board.line("Failed: no key").startswith("Failed: no key.")
+
+
+def test_a_board_that_has_ended_does_not_say_running_again() -> None:
+    board = Board("demo", "run")
+    lane = board.submitted("instruct")
+    hear = board.listener("instruct", "a")
+    hear(asked("reference chart", 1, 2))
+    board.end("Stopped by a signal")
+    board._next = 0.0
+    hear(asked("reference chart", 2, 2))
+    board.ended(lane, "Crashed")
+    assert board._artifact._wanted is not None
+    assert board._artifact._wanted[1].startswith("Stopped by a signal.")

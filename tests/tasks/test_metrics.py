@@ -68,5 +68,16 @@ def test_a_port_that_is_taken_costs_the_metrics_and_not_the_run(caplog) -> None:
 
 
 def test_a_wrong_address_is_said_in_words() -> None:
-    with environment(**{metrics.VARIABLE: "yes"}), pytest.raises(ConfigError, match="host:port"):
-        metrics.meters()
+    for address in ("yes", "127.0.0.1:99999"):
+        with environment(**{metrics.VARIABLE: address}), pytest.raises(ConfigError, match="host:port"):
+            metrics.meters()
+
+
+def test_rejects_that_cannot_be_read_are_not_counted_and_fail_no_task(tmp_path, caplog) -> None:
+    out = Output(str(tmp_path), "embed", "0" * 32)
+    out.reject(task="chart", key="0.png", id="", reason="truncated")
+    table = out.commit({})
+    for file in tmp_path.rglob("rejects.parquet"):
+        file.unlink()
+    metrics.Meters().ran("embed", "Completed", 1.5, table)
+    assert "the rejects of embed are not counted" in caplog.text
