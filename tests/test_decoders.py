@@ -166,6 +166,16 @@ def test_children_that_cannot_start_are_an_error_and_not_a_thousand_rejects() ->
         broken.open(fine(1), HOW)
 
 
+def test_a_child_that_is_killed_while_it_starts_costs_nothing(one: Decoders, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    once = f"import os, sys; os.path.exists({str(first)!r}) or (open({str(first)!r}, 'w'), os.kill(os.getpid(), 9)); "
+    serve = "from presel.images.child import serve; serve(int(sys.argv[1]), float(sys.argv[2]))"
+    decoders = Decoders([Decoder([sys.executable, "-c", once + serve])])
+    assert ends(decoders, fine(3)) == ends(one, fine(3))
+    assert first.exists()
+    decoders.close()
+
+
 def test_threads_share_the_children(one: Decoders) -> None:
     both = Decoders([Decoder(), Decoder()])
     with ThreadPoolExecutor(6) as pool:

@@ -31,6 +31,8 @@ _SILENCE = 600_000
 _KEEP = 64 * 2**20
 """Bytes of shared memory that a child may hold on to between questions."""
 _NAME = 32
+_STARTS = 3
+"""Children in a row that may end before they are ready."""
 _SERVE = "from presel.images.child import serve; serve(int(sys.argv[1]), float(sys.argv[2]))"
 _LEAN = {
     "OMP_NUM_THREADS": "1",
@@ -110,17 +112,16 @@ class Decoder:
 
         Raises Lost, before or after some answers, and PreselError when no child can be started or none can prepare.
         """
-        self.start()
         spans = _spans(files)
         answers_at = sum(spans[-1])
         room = self._memory.room(answers_at + ENOUGH + 4 * how.limits[0] + 2**20)
         for (start, length), file in zip(spans, files, strict=True):
             room[start : start + length] = file.data
         named = [(*span, file.name[-_NAME:]) for span, file in zip(spans, files, strict=True)]
-        self._say({"how": how, "files": named, "room": len(room), "answers_at": answers_at})
+        self._question({"how": how, "files": named, "room": len(room), "answers_at": answers_at})
         used = answers_at
         for _ in files:
-            told = self._hear()
+            told = self._line()
             if "error" in told:
                 raise PreselError("a picture cannot be prepared", where=str(how.prepare), got=told["error"])
             try:
@@ -134,16 +135,23 @@ class Decoder:
         if used > _KEEP:
             self._memory.clear()
 
+    def _question(self, question: dict[str, Any]) -> None:
+        """Ask a child that is ready. One that ends before it is has seen no picture: it was killed, or none can start."""
+        for left in reversed(range(_STARTS)):
+            self.start()
+            self._say(question)
+            try:
+                self._ready = self._ready or self._line() == {"ready": True}
+                return
+            except PreselError:
+                if not left:
+                    raise
+
     def _say(self, question: dict[str, Any]) -> None:
         assert self._child is not None
         assert self._child.stdin is not None
         with suppress(BrokenPipeError):  # listening will tell how it ended
             self._child.stdin.write(json.dumps(question).encode() + b"\n")
-
-    def _hear(self) -> dict[str, Any]:
-        if not self._ready:
-            self._ready = self._line() == {"ready": True}
-        return self._line()
 
     def _line(self) -> dict[str, Any]:
         assert self._child is not None

@@ -22,6 +22,9 @@ from presel.sources.task_map import TaskMap
 from presel.sources.task_names import SINGLE_TASK, first_folder, load_task_map
 from presel.storage import Entry, open_store
 
+_READS = 3
+"""Of an object that comes in another length than it was listed with."""
+
 
 class Source:
     """The images below `config.uri`. Cheap, thread-safe."""
@@ -65,15 +68,13 @@ class Source:
         """The whole object, or why not.
 
         With an `etag`, only if it is still the object that was listed. With a `size`, only if so many bytes came: a proxy
-        that cuts a body and announces the shorter length looks like success; it is asked a second time.
+        that cuts a body and announces the shorter length looks like success; it is asked again, twice.
         """
-        got = self._read(key, etag)
-        if size is None or isinstance(got, Rejected) or len(got) == size:
-            return got
-        got = self._read(key, etag)
-        if isinstance(got, Rejected) or len(got) == size:
-            return got
-        return Rejected(Reason.UNREADABLE, f"{size:,} bytes were listed, {len(got):,} came, twice")
+        for _ in range(_READS):
+            got = self._read(key, etag)
+            if size is None or isinstance(got, Rejected) or len(got) == size:
+                return got
+        return Rejected(Reason.UNREADABLE, f"{size:,} bytes were listed, another number came, each time")
 
     def _read(self, key: str, etag: str | None) -> bytes | Rejected:
         self._patience.count()
