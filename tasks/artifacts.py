@@ -23,7 +23,7 @@ from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("presel.artifacts")  # below `presel`, whose lines go to the UI
 
 _LAST_WORD = 5.0
 """Seconds that the end of a task waits for its last state to be sent."""

@@ -20,7 +20,7 @@ from presel.progress import Listener, Progress
 from presel.tables import TableRef
 
 VARIABLE = "PRESEL_METRICS"
-log = logging.getLogger(__name__)
+log = logging.getLogger("presel.metrics")  # below `presel`, whose lines go to the UI
 _guard = threading.Lock()
 
 

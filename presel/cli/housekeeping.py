@@ -42,7 +42,7 @@ def gc(
 
 
 def verify(
-    version: Annotated[int | None, typer.Argument(help="A version number; the latest if left out.")] = None,
+    version: Annotated[int | None, typer.Argument(min=1, help="A version number; the latest if left out.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006
     pictures: Annotated[bool, typer.Option("--pictures", help="Read every published picture and compare it.")] = False,

@@ -328,6 +328,9 @@ def test_sigterm_keeps_what_was_asked_for_and_the_next_run_buys_the_rest(setting
     assert process.returncode != 0
     bought, asked = answers(store), setting.requests() - before
     assert bought == asked, "every request that was sent is an answer that was kept"
+    with get_client(sync_client=True) as client:
+        told = [artifact.description for artifact in client.read_artifacts(limit=200) if artifact.key == "demo-board"]
+    assert any(words.startswith("Stopped by a signal.") for words in told), told
     again = start(setting, store)
     output, _ = again.communicate(timeout=240)
     assert again.returncode == 0, output[-3000:]
