@@ -1,8 +1,8 @@
 """The two losses from a model behind an OpenAI-compatible server, for teams whose GPUs are there.
 
 A chat completion whose last message is the response, with `prompt_logprobs`: the server runs the prompt and says how likely
-each of its tokens was. vLLM does this for prompts with images (checked against its CPU build: 1.5e-6 nats from plain
-transformers); the hosted APIs do not, and then the error says so. Of the model only the processor is here. It tells which
+each of its tokens was. vLLM does this for prompts with images (checked against its CPU build: 4e-6 nats from local
+scoring); the hosted APIs do not, and then the error says so. Of the model only the processor is here. It tells which
 tokens a conversation has, and so where the responses are: the server's tokens must be ours with the image expanded in one
 place, or the sample is refused. Text is never searched for. Pictures are sent without loss, decoded as in local scoring.
 """
