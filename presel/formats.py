@@ -12,7 +12,7 @@ all readers split lines on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -96,14 +96,17 @@ def unmarked(text: str) -> str:
     return text.replace(MARKER, "[image]")
 
 
-def llava_json(records: Iterable[Instruction]) -> bytes:
-    """A JSON array, one record a line: `json.load` reads it whole, `grep` and `diff` by record."""
-    lines = ",\n".join(_line(llava(record)) for record in records)
-    return f"[\n{lines}\n]\n".encode()
+def llava_json(records: Iterable[Instruction]) -> Iterator[bytes]:
+    """A JSON array in pieces, one record a line: `json.load` reads it whole, `grep` and `diff` by record."""
+    yield b"[\n"
+    for ordinal, record in enumerate(records):
+        yield ((",\n" if ordinal else "") + _line(llava(record))).encode()
+    yield b"\n]\n"
 
 
-def messages_jsonl(records: Iterable[Instruction]) -> bytes:
-    return "".join(f"{_line(messages(record))}\n" for record in records).encode()
+def messages_jsonl(records: Iterable[Instruction]) -> Iterator[bytes]:
+    """A message record a line, in pieces."""
+    return (f"{_line(messages(record))}\n".encode() for record in records)
 
 
 def _text(text: str) -> dict[str, str]:

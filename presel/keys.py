@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel
 
@@ -21,9 +21,15 @@ class Operational:
     """Marks a config field that changes how a stage works but never what it returns."""
 
 
-def digest(data: bytes) -> str:
-    """SHA-256 of bytes as 64 hex characters: the `content` of an image, the `digest` of a table."""
-    return hashlib.sha256(data).hexdigest()
+def digest(data: bytes | BinaryIO) -> str:
+    """SHA-256 of bytes or of a whole file as 64 hex characters: the `content` of an image, the `digest` of a table."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    data.seek(0)
+    found = hashlib.sha256()
+    while piece := data.read(1 << 20):
+        found.update(piece)
+    return found.hexdigest()
 
 
 def short_digest(*parts: str) -> str:

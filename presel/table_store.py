@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import re
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ from presel.errors import IntegrityError, NotFound
 from presel.keys import digest
 from presel.sealed import seal, unseal
 from presel.storage import open_store
-from presel.tables import COLUMNS, FORMAT, REJECTS, Part, TableRef, combined_digest
+from presel.tables import COLUMNS, FORMAT, REJECTS, ROWS_AT_ONCE, Part, TableRef, combined_digest
 
 _VECTORS_A_GROUP = 16_384
 """Parquet keeps two levels for every number of a vector while it writes or reads a row group: a task of 199,000 vectors of 256
@@ -106,9 +107,14 @@ def find(store: str, stage: str, key: str) -> TableRef | None:
 def encode(table: pa.Table) -> bytes:
     """Parquet bytes, the same for the same rows."""
     sink = io.BytesIO()
+    encode_into(sink, table)
+    return sink.getvalue()
+
+
+def encode_into(sink: BinaryIO, table: pa.Table) -> None:
+    """The bytes of `encode` into an open file, column by column."""
     group = _VECTORS_A_GROUP if "vector" in table.column_names else None
     pq.write_table(table, sink, compression="zstd", write_statistics=False, store_schema=True, row_group_size=group)
-    return sink.getvalue()
 
 
 def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
@@ -119,6 +125,13 @@ def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     return pa.concat_tables(
         [file.read_row_group(number, columns, use_threads=False) for number in range(file.num_row_groups)]
     )
+
+
+def decoded_rows(data: bytes, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a large table from its Parquet bytes, one by one."""
+    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
+        yield from batch.to_pylist()
 
 
 class Output:

@@ -7,6 +7,7 @@ change keeps its key, and everything downstream of it stays cached.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -162,6 +163,10 @@ COLUMNS: dict[str, list[str]] = {
 """What the table of each stage holds. A table of another presel may hold something else, and reading it says so."""
 
 
+ROWS_AT_ONCE = 1024
+"""How many rows of a large table are dictionaries at a time."""
+
+
 class Reference(BaseModel):
     """A small frozen model that may cross a task boundary."""
 
@@ -234,3 +239,14 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     """A small table as dictionaries."""
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+class Rows:
+    """A table of any size as dictionaries, as often as it is gone through; few of them are there at once."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for batch in self._table.to_batches(max_chunksize=ROWS_AT_ONCE):
+            yield from batch.to_pylist()

@@ -6,6 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -50,6 +51,15 @@ def test_what_is_written_is_read_back_whatever_its_key(store: Store, key: str) -
     assert store.read(key) == key.encode()
     assert store.exists(key)
     assert [entry.path for entry in store.list()] == [key]
+
+
+@pytest.mark.parametrize("size", [0, 3_000_000])
+def test_an_open_file_is_written_whole_wherever_it_stands_and_stays_open(store: Store, size: int) -> None:
+    with TemporaryFile() as file:
+        file.write(b"x" * size)
+        for path in ("one", "two"):
+            store.write(path, file)
+            assert store.read(path) == b"x" * size
 
 
 def test_listing_and_walking_find_the_same_objects(store: Store) -> None:

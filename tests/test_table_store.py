@@ -10,7 +10,7 @@ from presel import table_store, tables
 from presel.errors import IntegrityError
 from presel.keys import digest
 from presel.table_store import Output
-from presel.tables import CLUSTERS
+from presel.tables import CLUSTERS, Rows, rows_of
 
 
 def written(store: Path, key: str = "k", *labels: str):
@@ -29,6 +29,14 @@ def test_what_was_written_is_read_back_by_reference(tmp_path):
     assert [part.rows for part in ref.split()] == [1, 1]
     assert table_store.read(ref.labelled("one")).num_rows == 1
     assert table_store.facts(ref) == {"seconds": 1.5}
+
+
+def test_rows_of_a_large_table_are_those_of_the_whole_as_often_as_they_are_asked_for():
+    part = pa.table({"sample_id": [f"{number:04d}" for number in range(1500)], "cluster": range(1500)})
+    table = pa.concat_tables([part, part])
+    rows = Rows(table)
+    assert list(rows) == list(rows) == rows_of(table)
+    assert list(table_store.decoded_rows(table_store.encode(table), ["cluster"])) == rows_of(table.select(["cluster"]))
 
 
 def test_rejects_are_sorted_and_belong_to_the_whole(tmp_path):

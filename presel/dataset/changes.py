@@ -8,8 +8,11 @@ this one brings back counts as spent here although the ledger gave it for nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
+from itertools import groupby
 from math import fsum
+from operator import itemgetter
 from typing import Any
 
 from presel.formats import CHOSEN_ORIGINS
@@ -18,20 +21,23 @@ Record = Mapping[str, Any]
 
 
 def diff(before: Iterable[Record], after: Iterable[Record]) -> dict[str, Any]:
-    """Ids and money by what happened to a record. Both sides are rows of RECORDS, in any order."""
-    old = {record["sample_id"]: record for record in before}
-    new = {record["sample_id"]: record for record in after}
-    kept = [i for i in new if i in old and new[i]["turns"] == old[i]["turns"]]
-    changed = [i for i in new if i in old and new[i]["turns"] != old[i]["turns"]]
-    added, dropped = [i for i in new if i not in old], [i for i in old if i not in new]
+    """Ids and money by what happened to a record. Both sides are rows of RECORDS, ordered by `sample_id`: they are gone
+    through side by side, so that of two large versions only ids and costs are held."""
+    ids: dict[str, list[str]] = {"added": [], "changed": [], "dropped": [], "kept": []}
+    costs: dict[str, list[float]] = {name: [] for name in ids}
+    chosen = again = 0
+    for sample, old, new in _side_by_side(before, after):
+        happened = _happened(old, new)
+        ids[happened].append(sample)
+        costs[happened].append(new["cost_usd"] or 0.0 if new else 0.0)
+        if _is_chosen(old):
+            chosen, again = chosen + 1, again + _is_chosen(new)
     return {
-        "added": {"records": len(added), "ids": sorted(added)},
-        "changed": {"records": len(changed), "ids": sorted(changed)},
-        "dropped": {"records": len(dropped), "ids": sorted(dropped)},
-        "kept": {"records": len(kept)},
-        "selection_overlap": _overlap(old, new),
-        "spent_usd": cost(new[i] for i in (*added, *changed)),
-        "saved_by_reuse_usd": cost(new[i] for i in kept),
+        **{name: {"records": len(ids[name]), "ids": ids[name]} for name in ("added", "changed", "dropped")},
+        "kept": {"records": len(ids["kept"])},
+        "selection_overlap": again / chosen if chosen else None,
+        "spent_usd": fsum(costs["added"] + costs["changed"]),
+        "saved_by_reuse_usd": fsum(costs["kept"]),
     }
 
 
@@ -43,13 +49,28 @@ def drift(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
     return {"moved": moved if before else None, "tasks": both}
 
 
-def cost(records: Iterable[Record]) -> float:
-    """US dollars that the answers of these records cost when they were bought. Exact whatever the order."""
-    return fsum(record["cost_usd"] or 0.0 for record in records)
+def _side_by_side(
+    before: Iterable[Record], after: Iterable[Record]
+) -> Iterator[tuple[str, Record | None, Record | None]]:
+    """Each sample once, with its record on either side."""
+    both = merge(_of_side(0, before), _of_side(1, after), key=itemgetter(0, 1))
+    for sample, found in groupby(both, key=itemgetter(0)):
+        by_side = {side: row for _, side, row in found}
+        yield sample, by_side.get(0), by_side.get(1)
 
 
-def _overlap(old: Mapping[str, Record], new: Mapping[str, Record]) -> float | None:
-    """Share of the earlier selection, the reference set left out, that is selected or kept; None without an earlier one."""
-    chosen = [i for i, record in old.items() if record["origin"] in CHOSEN_ORIGINS]
-    again = [i for i in chosen if i in new and new[i]["origin"] in CHOSEN_ORIGINS]
-    return len(again) / len(chosen) if chosen else None
+def _of_side(side: int, rows: Iterable[Record]) -> Iterator[tuple[str, int, Record]]:
+    return ((row["sample_id"], side, row) for row in rows)
+
+
+def _happened(old: Record | None, new: Record | None) -> str:
+    if old is None:
+        return "added"
+    if new is None:
+        return "dropped"
+    return "kept" if new["turns"] == old["turns"] else "changed"
+
+
+def _is_chosen(record: Record | None) -> bool:
+    """The selection leaves the reference set out."""
+    return record is not None and record["origin"] in CHOSEN_ORIGINS

@@ -12,9 +12,10 @@ manifest, for people and shell scripts; the program itself lists the manifests, 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.keys import digest, short_digest
@@ -24,6 +25,8 @@ from presel.tables import DatasetRef
 
 FORMAT = 1
 """Of the manifest. Raise it when a reader of an older version would misread a newer one."""
+Files = Mapping[str, bytes | BinaryIO]
+"""What a version will hold, by name: the large ones as open files."""
 
 
 def latest(store: str, name: str) -> DatasetRef | None:
@@ -85,7 +88,7 @@ def verify(ref: DatasetRef) -> list[str]:
     return wrong
 
 
-def content_digest(files: Mapping[str, bytes]) -> str:
+def content_digest(files: Files) -> str:
     """One digest over files by name and bytes."""
     return short_digest(*(f"{name}:{digest(files[name])}" for name in sorted(files)))
 
@@ -108,7 +111,7 @@ def claim(store: str, name: str, promise: Mapping[str, Any]) -> int:
 
 
 def complete(
-    store: str, name: str, version: int, files: Mapping[str, bytes], about: Mapping[str, Any], run: Mapping[str, Any]
+    store: str, name: str, version: int, files: Files, about: Mapping[str, Any], run: Mapping[str, Any]
 ) -> DatasetRef:
     """Write the files of a claimed version, then its manifest, then `latest.json`.
 
@@ -122,7 +125,7 @@ def complete(
         "name": name,
         "version": version,
         "digest": short_digest(name, str(version), content_digest(files)),
-        "files": {file_name: {"sha256": digest(data), "bytes": len(data)} for file_name, data in files.items()},
+        "files": {file_name: {"sha256": digest(data), "bytes": _size(data)} for file_name, data in files.items()},
         "run": dict(run),
     }
     with suppress(AlreadyExists):  # our twin finished first, with the same files
@@ -156,6 +159,10 @@ def _numbers(store: str, name: str, marker: str) -> list[int]:
         if rest == marker and number.isdigit():
             found.append(int(number))
     return sorted(found)
+
+
+def _size(data: bytes | BinaryIO) -> int:
+    return len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
 
 
 def _folder(name: str, version: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from typing import Any
@@ -23,12 +23,12 @@ def card(
     version: int,
     *,
     plan: Sequence[Row],
-    records: Sequence[Row],
+    records: Iterable[Row],
     rejects: Sequence[Row],
     changes: Mapping[str, Any],
     config: Mapping[str, Any],
 ) -> str:
-    """Markdown with a YAML header. `changes` is diff.json, `config` is config.json."""
+    """Markdown with a YAML header. `changes` is diff.json, `config` is config.json. `records` are gone through twice."""
     lines = task_lines(plan, records, rejects)
     sums = totals(lines, rejects)
     return (

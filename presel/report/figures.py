@@ -7,7 +7,7 @@ bought there (at the pool's mean where none was bought).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from typing import Any
@@ -45,12 +45,13 @@ class TaskLine:
         return self.reference + self.picked
 
 
-def task_lines(plan: Sequence[Row], records: Sequence[Row], rejects: Sequence[Row]) -> list[TaskLine]:
+def task_lines(plan: Sequence[Row], records: Iterable[Row], rejects: Sequence[Row]) -> list[TaskLine]:
     """One line per task of the plan, in the plan's order. `records` are rows of RECORDS, `rejects` of REJECTS."""
     refused = Counter(row["task"] for row in rejects)
     costs: dict[str, list[float]] = defaultdict(list)
-    origins = Counter((row["task"], row["origin"]) for row in records)
+    origins: Counter[tuple[str, str]] = Counter()
     for row in records:
+        origins[row["task"], row["origin"]] += 1
         costs[row["task"]].append(row["cost_usd"] or 0.0)
     pool_price = _mean([cost for of_task in costs.values() for cost in of_task])
     return [

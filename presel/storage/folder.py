@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,7 +54,7 @@ class FolderStore(Store):
                 raise ObjectChanged("it was overwritten since it was listed", where=self.locate(path))
         return data
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes | BinaryIO) -> None:
         target = self._at(path)
         with _translated(self.locate(path)), _written_aside(target, data) as aside:
             aside.replace(target)
@@ -138,13 +139,17 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _written_aside(target: Path, data: bytes) -> Iterator[Path]:
+def _written_aside(target: Path, data: bytes | BinaryIO) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
     aside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                data.seek(0)
+                shutil.copyfileobj(data, file)
             file.flush()
             os.fsync(file.fileno())
         aside.chmod(0o644)

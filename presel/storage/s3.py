@@ -108,7 +108,10 @@ class S3Store(Store):
     def _client(self) -> S3Client:
         return client(self._access)
 
-    def write(self, path: str, data: bytes) -> None:
+    def write(self, path: str, data: bytes | BinaryIO) -> None:
+        """In one request, which takes 5 GB at most."""
+        if not isinstance(data, bytes):
+            data.seek(0)
         with translated(self.locate(path)):
             self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
 

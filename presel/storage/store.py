@@ -41,8 +41,8 @@ class Store(ABC):
         """The whole object if it still has the etag it was listed with. Raises ObjectChanged when it has another one."""
 
     @abstractmethod
-    def write(self, path: str, data: bytes) -> None:
-        """Create or replace an object, all at once."""
+    def write(self, path: str, data: bytes | BinaryIO) -> None:
+        """Create or replace an object, all at once. A file is written from its start, piece by piece, and stays open."""
 
     @abstractmethod
     def create(self, path: str, data: bytes) -> None:

@@ -11,7 +11,7 @@ def record(name: str, *, response: str = "two", origin: str = "selected", cost: 
 
 def test_every_record_is_added_changed_kept_or_dropped() -> None:
     before = [record("a"), record("b"), record("c")]
-    after = [record("d", cost=0.4), record("b"), record("c", response="three", cost=0.3)]
+    after = [record("b"), record("c", response="three", cost=0.3), record("d", cost=0.4)]
     found = diff(before, after)
     assert found["added"] == {"records": 1, "ids": ["d"]}
     assert found["changed"] == {"records": 1, "ids": ["c"]}
@@ -26,7 +26,7 @@ def test_new_records_are_spent_and_kept_ones_saved() -> None:
 
 def test_selection_overlap_leaves_the_reference_set_out() -> None:
     before = [record("a"), record("b"), record("r", origin="reference")]
-    after = [record("b"), record("r", origin="reference"), record("a", origin="reference")]
+    after = [record("a", origin="reference"), record("b"), record("r", origin="reference")]
     assert diff(before, after)["selection_overlap"] == 0.5
     assert diff([], after)["selection_overlap"] is None
 
