@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -53,25 +54,28 @@ def _postgres() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty database, as SQLAlchemy writes it."""
-    programs, folder, port = _postgres(), tmp_path_factory.mktemp("postgres"), free_port()
-    as_user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        for parent in [folder, *folder.parents][:3]:
-            parent.chmod(0o755)
-        os.chown(folder, user.pw_uid, user.pw_gid)
-        as_user = {"user": user.pw_uid, "group": user.pw_gid}
-    data = folder / "data"
-    setup = [str(programs / "initdb"), "-D", str(data), "-U", "presel", "--auth=trust", "-E", "UTF8"]
-    subprocess.run(setup, check=True, capture_output=True, cwd=folder, **as_user)
-    serve = [str(programs / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-F"]
-    with subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, **as_user) as process:
-        ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-        until(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, 60)
-        yield f"postgresql+asyncpg://presel@127.0.0.1:{port}/postgres"
-        process.send_signal(signal.SIGINT)
+def database() -> Iterator[str]:
+    """The address of an empty database, as SQLAlchemy writes it.
+
+    Not in pytest's folder: whenever a pytest starts on this machine it closes that to other users, and PostgreSQL, which has
+    to be one, ends at its next checkpoint (seen).
+    """
+    programs, port = _postgres(), free_port()
+    with TemporaryDirectory(prefix="presel-postgres-") as folder:
+        as_user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            as_user = {"user": user.pw_uid, "group": user.pw_gid}
+        data = f"{folder}/data"
+        setup = [str(programs / "initdb"), "-D", data, "-U", "presel", "--auth=trust", "-E", "UTF8"]
+        subprocess.run(setup, check=True, capture_output=True, cwd=folder, **as_user)
+        serve = [str(programs / "postgres"), "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
+        with subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, **as_user) as process:
+            ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+            until(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, 60)
+            yield f"postgresql+asyncpg://presel@127.0.0.1:{port}/postgres"
+            process.send_signal(signal.SIGINT)
 
 
 @pytest.fixture(scope="session")
