@@ -69,6 +69,10 @@ class ReferenceModelConfig(Section):
     )
     batch_size: Annotated[int, Field(ge=1), Operational] = Field(8, description="samples scored at once")
     device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
+    checkpoint_seconds: Annotated[float, Field(ge=0), Operational] = Field(
+        300.0,
+        description="between checkpoints of a fit: what a kill can cost; one of a 7B model at rank 128 is some 4 GB",
+    )
 
     @model_validator(mode="before")
     @classmethod

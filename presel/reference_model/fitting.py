@@ -19,7 +19,6 @@ from presel.reference_model.reading import Sample, SampleReader
 from presel.table_store import Output
 from presel.tables import FIT
 
-CHECKPOINT_SECONDS = 300.0
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -80,8 +79,8 @@ class Fitting:
             self._source, self._images, Preparer(model.processor, self._config.max_length, self._config.turns)
         )
         return fit(
-            model, samples, read, self._config.lora, self._seed, self._checkpoints[-1], on_step, CHECKPOINT_SECONDS,
-            keep_last=keep_last,
+            model, samples, read, self._config.lora, self._seed, self._checkpoints[-1], on_step,
+            self._config.checkpoint_seconds, keep_last=keep_last,
         )  # fmt: skip
 
     def _write(self, model: ReferenceModel, name: str, fitted: Fitted) -> dict[str, bytes]:

@@ -130,6 +130,8 @@ def _assemble(
     response, other_response = (
         expansion.shift(found) if expansion.tokens else found for found in (first[1], second[1])
     )
+    if not response or not other_response:
+        return Unusable("empty_response", "the tokenizer leaves nothing of it")
     if same and [ids[at] for at in response] != [other[at] for at in other_response]:
         return Unusable("tokens_differ", "the response is tokenised otherwise without its question")
     names = [name for name, value in whole.items() if tuple(value.shape) == (1, len(ids))]

@@ -12,7 +12,7 @@ import pytest
 from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import listening
-from presel.reference_model import fitting, load, lora
+from presel.reference_model import load, lora
 from presel.reference_model.folds import fold_of
 from presel.stages.fit import fit_reference_model
 from presel.storage import open_store
@@ -115,8 +115,8 @@ class Interrupted(Exception):
     pass
 
 
-def test_an_interrupted_cross_fit_does_not_fit_its_first_adapter_again(crossed, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+def test_an_interrupted_cross_fit_does_not_fit_its_first_adapter_again(crossed, tmp_path):
+    often = CROSS.model_copy(update={"checkpoint_seconds": 0.0})
     refs, source = made(tmp_path)
     heard = []
 
@@ -125,9 +125,9 @@ def test_an_interrupted_cross_fit_does_not_fit_its_first_adapter_again(crossed, 
             raise Interrupted
 
     with pytest.raises(Interrupted), listening(interrupt):
-        fit_reference_model(refs, source, ImageConfig(), CROSS, 0)
+        fit_reference_model(refs, source, ImageConfig(), often, 0)
     with listening(heard.append):
-        ref = fit_reference_model(refs, source, ImageConfig(), CROSS, 0)
+        ref = fit_reference_model(refs, source, ImageConfig(), often, 0)
     assert {said.label for said in heard} == {"without-fold-1"}
     assert heard[0].done == 2
     assert ref.digest == crossed[0].digest
@@ -138,7 +138,6 @@ KILLED = """
 import os, signal, sys
 from presel.config import ImageConfig, SourceConfig
 from presel.progress import listening
-from presel.reference_model import fitting
 from presel.stages import fit
 from tests.stages.test_fit import CONFIG, made
 from pathlib import Path
@@ -147,10 +146,10 @@ def kill_at_two(said):
     if said.done == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fitting.CHECKPOINT_SECONDS = 0.0
+config = CONFIG.model_copy(update={"checkpoint_seconds": 0.0})
 refs, source = made(Path(sys.argv[1]))
 with listening(kill_at_two):
-    fit.fit_reference_model(refs, source, ImageConfig(), CONFIG, 0)
+    fit.fit_reference_model(refs, source, ImageConfig(), config, 0)
 """
 
 
