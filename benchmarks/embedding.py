@@ -1,4 +1,4 @@
-"""Embedding 500 x 400 JPEGs: this pipeline against the way most people do it, side by side in one run.
+"""Embedding 500 x 400 JPEGs: this pipeline against the way most people do it, by turns in one run.
 
     python -m benchmarks.embedding                                  # both encoders
     python -m benchmarks.embedding --encoder vit --images 200
@@ -8,6 +8,7 @@ ViT-B-32 with random weights or the encoder that needs no download. Vectors of b
 
 `slowest` is the pace that nothing could beat: the largest of reading, decoding and computing. Once as the pipeline measures
 them, seconds of work over the threads or processes that share it; once as each takes alone, with the machine to itself.
+Figures are medians of three rounds: of one round each, as this was first measured, a neighbour decided which way was faster.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +138,17 @@ def alone(files: list[Path], encoder: Encoder, config: EncoderConfig) -> dict[st
     return {"read": reading, "decode": decoding, "compute": computing}
 
 
-def compare(name: str, images: int, batch: int) -> None:
+class Round(NamedTuple):
+    """Seconds of one round: the usual way, ours, and each of the three stages."""
+
+    usual: float
+    ours: float
+    inside: dict[str, float]
+    """As the pipeline measures them: seconds of work over the threads or processes that share it."""
+    alone: dict[str, float]
+
+
+def compare(name: str, images: int, batch: int, rounds: int) -> None:
     """All ways over the same files; models loaded, files in the page cache and decoding processes started before any."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -144,12 +158,48 @@ def compare(name: str, images: int, batch: int) -> None:
         named = f"open_clip:ViT-B-32/{weights}" if weights else "builtin"
         config = EncoderConfig(name=named, batch_size=batch)
         encoder = load_encoder(config)
-        source = SourceConfig(uri=str(folder / "pool"), part_size=100_000)
-        part = ingest(source, str(folder / "store"))
-        usual, usual_seconds = timed(the_usual_way(files, encoder, name, weights, batch))
-        each = alone(files, encoder, config)
-        ours, our_seconds = timed(lambda: embed_part(part, source, config))
-        tell(ours, usual, usual_seconds, our_seconds, each)
+        usual_way = the_usual_way(files, encoder, name, weights, batch)
+        alone(files, encoder, config)
+        measured = []
+        for number in range(rounds):
+            source = SourceConfig(uri=str(folder / "pool"), part_size=100_000)
+            part = ingest(source, str(folder / f"store {number}"))
+            usual, usual_seconds = timed(usual_way)
+            ours, our_seconds = timed(partial(embed_part, part, source, config))
+            facts = table_store.facts(ours)
+            measured.append(Round(usual_seconds, our_seconds, inside(facts), alone(files, encoder, config)))
+        print(f"{facts['encoder']}, {len(files):,} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        tell(measured, len(files))
+        usual /= np.linalg.norm(usual, axis=1, keepdims=True)
+        cosines = np.sum(usual * unit_vectors(table_store.read(ours)), axis=1)
+        print(f"  cosine between the two ways: least {cosines.min():.5f}, mean {cosines.mean():.5f}")
+
+
+def inside(facts: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        "read": facts["read_seconds"] / facts["read_threads"],
+        "decode": facts["decode_seconds"] / facts["decode_processes"],
+        "compute": facts["compute_seconds"],
+    }
+
+
+def tell(rounds: list[Round], images: int) -> None:
+    """Medians: of the seconds, and of each round's own ratios."""
+    usual, ours = median(one.usual for one in rounds), median(one.ours for one in rounds)
+    ratios = sorted(one.usual / one.ours for one in rounds)
+    print(f"  DataLoader, 4 workers  {usual:7.2f} s  {images / usual:7.1f} images/s")
+    print(f"  presel embed_part      {ours:7.2f} s  {images / ours:7.1f} images/s")
+    print(
+        f"  ratio                  {median(ratios):7.2f}   of {len(rounds)} rounds: {ratios[0]:.2f} to {ratios[-1]:.2f}"
+    )
+    for where, pick in (
+        ("inside embed_part, work / workers", attrgetter("inside")),
+        ("each alone", attrgetter("alone")),
+    ):
+        seconds = [pick(one) for one in rounds]
+        told = ", ".join(f"{name} {median(each[name] for each in seconds):.2f} s" for name in seconds[0])
+        slowest = median(one.ours / max(each.values()) for one, each in zip(rounds, seconds, strict=True))
+        print(f"  {where}: {told}; wall / slowest {slowest:.2f}")
 
 
 def main() -> None:
@@ -157,29 +207,11 @@ def main() -> None:
     options.add_argument("--encoder", choices=list(IMAGES), help="one of them alone")
     options.add_argument("--images", type=int)
     options.add_argument("--batch", type=int, default=64)
+    options.add_argument("--rounds", type=int, default=3, help="of both ways by turns")
     asked = options.parse_args()
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # four workers are the point
     for name in [asked.encoder] if asked.encoder else IMAGES:
-        compare(name, asked.images or IMAGES[name], asked.batch)
-
-
-def tell(ours: Any, usual: Vectors, usual_seconds: float, our_seconds: float, each: dict[str, float]) -> None:
-    facts = table_store.facts(ours)
-    usual /= np.linalg.norm(usual, axis=1, keepdims=True)
-    cosines = np.sum(usual * unit_vectors(table_store.read(ours)), axis=1)
-    inside = {
-        "read": facts["read_seconds"] / facts["read_threads"],
-        "decode": facts["decode_seconds"] / facts["decode_processes"],
-        "compute": facts["compute_seconds"],
-    }
-    print(f"{facts['encoder']}, {len(usual):,} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"  DataLoader, 4 workers  {usual_seconds:7.2f} s  {len(usual) / usual_seconds:7.1f} images/s")
-    print(f"  presel embed_part      {our_seconds:7.2f} s  {len(usual) / our_seconds:7.1f} images/s")
-    print(f"  ratio                  {usual_seconds / our_seconds:7.2f}")
-    for where, seconds in (("inside embed_part, work / workers", inside), ("each alone", each)):
-        told = ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())
-        print(f"  {where}: {told}; wall / slowest {our_seconds / max(seconds.values()):.2f}")
-    print(f"  cosine between the two ways: least {cosines.min():.5f}, mean {cosines.mean():.5f}")
+        compare(name, asked.images or IMAGES[name], asked.batch, asked.rounds)
 
 
 if __name__ == "__main__":
