@@ -22,6 +22,7 @@ from presel.demo.drawing.truth import QA, Facts
 from presel.demo.endpoint import PROFILES, Endpoint, looks, serve
 from presel.demo.endpoint.faults import Faults
 from presel.demo.pool import Answers
+from presel.errors import ConfigError
 from presel.images import for_api
 from presel.keys import digest
 from tests.instruct.pools import picture
@@ -169,7 +170,15 @@ def test_it_runs_on_its_own(way: list[str]) -> None:
         assert httpx2.get(url + "/counts").json()["total"] == 0
     finally:
         server.terminate()
-        server.wait()
+        last, _ = server.communicate()
+    assert json.loads(last)["total"] == 0
+
+
+def test_a_port_that_is_taken_is_said_in_words() -> None:
+    with serve(looks) as first:
+        taken = httpx2.URL(first.url).port
+        with pytest.raises(ConfigError, match="cannot be used"), serve(looks, port=taken or 0):
+            raise AssertionError("two servers on one port")
 
 
 def test_the_annotator_knows_a_picture_by_the_jpeg_that_was_sent() -> None:

@@ -1,9 +1,10 @@
-"""An endpoint that stays up until Ctrl-C, and then says what it was asked."""
+"""An endpoint that stays up until Ctrl-C or SIGTERM, and then says what it was asked."""
 
 from __future__ import annotations
 
 import json
-import time
+import signal
+import threading
 from collections.abc import Callable
 
 from presel.demo.endpoint.answers import looks
@@ -30,9 +31,9 @@ def rehearse(
         requests_per_minute=requests_per_minute,
         batch_seconds=batch_seconds,
     ) as endpoint:
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # set, not left as they are: a script's `&` has SIGINT ignored
+            signal.signal(number, lambda *_: ended.set())
         say(f"{endpoint.url}  (faults: {faults}; counts at {endpoint.url}/counts; Ctrl-C ends it)")
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            say(json.dumps(endpoint.counts.document()))
+        ended.wait()
+        say(json.dumps(endpoint.counts.document()))

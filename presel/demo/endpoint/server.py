@@ -17,6 +17,7 @@ from presel.demo.endpoint.answers import Annotate, Question, completion, failure
 from presel.demo.endpoint.faults import Faults
 from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
+from presel.errors import ConfigError
 
 
 @dataclass
@@ -252,7 +253,7 @@ def serve(
 
     `annotate` gives the turns for a picture (a ValueError of it is answered with 400); `faults` is a profile's name
     or shares of your own; `latency` in seconds; `requests_per_minute` is enforced over a sliding minute; `key`: any
-    other API key is refused; `batch_seconds`: how long a batch takes.
+    other API key is refused; `batch_seconds`: how long a batch takes. Raises ConfigError when the port is taken.
     """
     endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds)
     loop = asyncio.new_event_loop()
@@ -260,7 +261,12 @@ def serve(
     thread.start()
 
     async def start() -> asyncio.Server:
-        return await asyncio.start_server(endpoint.connection, "127.0.0.1", port, limit=2**20, backlog=1024)
+        try:
+            return await asyncio.start_server(endpoint.connection, "127.0.0.1", port, limit=2**20, backlog=1024)
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} cannot be used: {error.strerror}", fix="another --port; 0 takes a free one"
+            ) from error
 
     async def stop(server: asyncio.Server) -> None:
         server.close()
@@ -269,12 +275,14 @@ def serve(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    server = asyncio.run_coroutine_threadsafe(start(), loop).result()
-    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
-        yield endpoint
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        try:
+            yield endpoint
+        finally:
+            asyncio.run_coroutine_threadsafe(stop(server), loop).result()
     finally:
-        asyncio.run_coroutine_threadsafe(stop(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
