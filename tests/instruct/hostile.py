@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from presel.config import ImageConfig
+from presel.demo.endpoint.listening import listening
 from presel.images import for_api
 from presel.keys import digest
 from tests.instruct.pools import Pool
@@ -120,24 +120,5 @@ def hostile(
 ) -> Iterator[Hostile]:
     """Serve a pool's pictures: what `says` has no place for is answered well. `every_path`: say that to whatever is asked."""
     endpoint = Hostile(pool, says, latency, every_path)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    async def stop(server: asyncio.Server) -> None:
-        server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    start = asyncio.start_server(endpoint.connection, "127.0.0.1", 0, limit=2**20)
-    server = asyncio.run_coroutine_threadsafe(start, loop).result()
-    endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    try:
+    with listening(endpoint.connection) as endpoint.url:
         yield endpoint
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(server), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from presel.demo.endpoint.answers import Annotate, Question, completion, failure
 from presel.demo.endpoint.faults import Faults
 from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
-from presel.errors import ConfigError
+from presel.demo.endpoint.listening import listening
 
 
 @dataclass
@@ -256,33 +255,5 @@ def serve(
     other API key is refused; `batch_seconds`: how long a batch takes. Raises ConfigError when the port is taken.
     """
     endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="presel-endpoint", daemon=True)
-    thread.start()
-
-    async def start() -> asyncio.Server:
-        try:
-            return await asyncio.start_server(endpoint.connection, "127.0.0.1", port, limit=2**20, backlog=1024)
-        except OSError as error:
-            raise ConfigError(
-                f"port {port} cannot be used: {error.strerror}", fix="another --port; 0 takes a free one"
-            ) from error
-
-    async def stop(server: asyncio.Server) -> None:
-        server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    try:
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result()
-        endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        try:
-            yield endpoint
-        finally:
-            asyncio.run_coroutine_threadsafe(stop(server), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with listening(endpoint.connection, port) as endpoint.url:
+        yield endpoint
