@@ -34,6 +34,7 @@ BLOCK = "presel"
 ZOMBIES = "presel: a flow run without a heartbeat has crashed"
 NEWS = "presel: a flow run failed, crashed, or waits for approval"
 FLOWS = ("refresh", "plan", "housekeeping", "finetune")
+_OF_OUR_FLOWS = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
 # Flows beat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml and of `presel run`), but cannot while the server is
 # away: one that comes back after two minutes must not find every run crashed.
 SILENCE = timedelta(seconds=180)
@@ -75,7 +76,7 @@ def _zombies() -> AutomationCore:
             after={"prefect.flow-run.heartbeat"},
             expect=_ALIVE_OR_ENDED,
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)},
+            match_related=_OF_OUR_FLOWS,
             for_each={"prefect.resource.id"},
             threshold=1,
             within=SILENCE,
@@ -93,7 +94,7 @@ def _news(block: UUID) -> AutomationCore:
             posture=Posture.Reactive,
             expect={f"prefect.flow-run.{state}" for state in ("Failed", "Crashed", "Paused")},
             match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            match_related={"prefect.resource.role": "tag", "prefect.resource.id": ["prefect.tag.presel"]},
+            match_related=_OF_OUR_FLOWS,
             for_each={"prefect.resource.id"},
             threshold=1,
             within=timedelta(0),

@@ -16,8 +16,9 @@ from presel.stages import reference as referencing
 from presel.stages import report as reporting
 from presel.stages import select as selecting
 from tasks.policy import Policy
+from tasks.resources import Resource
 
-CPU = Policy(tag="cpu", retries=2, delays=(2, 10), timeout=timedelta(hours=12))
+CPU = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(hours=12))
 
 ingest = CPU.plain_task(ingestion.ingest, "ingest")
 assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")

@@ -1,4 +1,4 @@
-"""Stages that want an accelerator and work without one. By the tag `gpu` a cluster gives them a card (runner.py)."""
+"""Stages that want an accelerator and work without one. A cluster gives them a card (runner.py)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from presel.stages import embed as embedding
 from presel.stages import fit as fitting
 from presel.stages import score as scoring
 from tasks.policy import Policy
+from tasks.resources import Resource
 
-GPU = Policy(tag="gpu", retries=2, delays=(5, 30), timeout=timedelta(hours=24))
+GPU = Policy(Resource.GPU, retries=2, delays=(5, 30), timeout=timedelta(hours=24))
 
 embed_part = GPU.stage_task(embedding.embed_part, "embed {part.label}")
 fit_reference_model = GPU.stage_task(fitting.fit_reference_model, "fit reference model")

@@ -1,4 +1,4 @@
-"""What Prefect adds to a stage: a name, tags, retries, a timeout and a cache. No task has a body of its own.
+"""What Prefect adds to a stage: a name, retries, a timeout and a cache. No task has a body of its own.
 
 The cache key is the stage's own key, so Prefect and the store agree on what is already there: a task whose output exists
 shows as Cached in the UI, in the same run, in a retry, or in tomorrow's schedule on another machine. Should a table
@@ -26,6 +26,7 @@ from tasks.board import close_board, open_board
 from tasks.logs import tidy
 from tasks.orphans import close_orphans
 from tasks.patience import wait_for_the_server
+from tasks.resources import Resource, declare
 from tasks.results import RESULTS
 from tasks.runner import ConfiguredTaskRunner
 from tasks.watched import watched
@@ -73,7 +74,7 @@ class ContentKey(CachePolicy):
 class Policy:
     """How one kind of resource is treated."""
 
-    tag: str
+    resource: Resource
     retries: int
     delays: tuple[float, ...]
     timeout: timedelta
@@ -87,16 +88,16 @@ class Policy:
             version=str(stage.version),
             cache_policy=ContentKey(stage=stage),
             result_serializer="json",
-            **self._common(),
+            **self._common(stage.name),
         )
 
     def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
         """A task that must look at the world, or show something, every time."""
-        return Task(watched(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common())
+        return Task(watched(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common(name))
 
-    def _common(self) -> dict[str, Any]:
+    def _common(self, name: str) -> dict[str, Any]:
+        declare(name, self.resource)
         return {
-            "tags": ["presel", self.tag],
             "retries": self.retries,
             "retry_delay_seconds": list(self.delays),
             "retry_condition_fn": worth_retrying,

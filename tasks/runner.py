@@ -30,8 +30,7 @@ from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError
 from tasks.board import Board, board
 from tasks.draining import drain_if_stopped
-
-GPU_TAG, API_TAG = "gpu", "api"
+from tasks.resources import Resource, resource_of
 
 
 class ConfiguredTaskRunner(TaskRunner[Any]):
@@ -55,7 +54,7 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
     ) -> PrefectFuture[Any]:
         execution = _execution_of_this_run()
         future: PrefectFuture[Any]
-        if execution.runner == "threads" or API_TAG in task.tags:
+        if execution.runner == "threads" or resource_of(task.name) is Resource.API:
             future = self._here(execution).submit(task, parameters, wait_for, dependencies)
             if shown := board():
                 _count_on(shown, task.name, future)
@@ -158,7 +157,7 @@ def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
 
 def _resources(task: Task[..., Any], execution: ExecutionConfig) -> AbstractContextManager[Any]:
     """A task that wants an accelerator asks the cluster for one, as long as the cluster is not this machine alone."""
-    if GPU_TAG not in task.tags or not execution.gpus:
+    if resource_of(task.name) is not Resource.GPU or not execution.gpus:
         return nullcontext()
     wanted: AbstractContextManager[Any]
     if execution.runner == "ray":

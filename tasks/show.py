@@ -18,9 +18,10 @@ from presel.summary import Summary
 from presel.tables import TableRef
 from tasks.artifacts import show_markdown, show_table
 from tasks.policy import Policy
+from tasks.resources import Resource
 
 log = logging.getLogger("presel.show")
-SHOW = Policy(tag="show", retries=2, delays=(2, 10), timeout=timedelta(minutes=30))
+SHOW = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(minutes=30))
 
 
 def _price_reference(samples: TableRef, config: RefreshConfig) -> None:

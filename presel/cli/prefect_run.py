@@ -77,14 +77,12 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     """Run the flow to its end. Errors of stages come out as they are."""
     quiet()
     flow = _flow(name)
-    from prefect import tags
-
     from tasks.results import results_in
 
     started = time.time()
     with first_contact():
         storage = results_in(config.store)
-    with Live(complaints) as live, listening(live), tags("presel"):
+    with Live(complaints) as live, listening(live):
         state = flow.with_options(result_storage=storage)(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
@@ -96,13 +94,11 @@ def run_finetune(config: RefreshConfig, version: int | None, held_out: float) ->
     """Run the fine-tuning flow to its end; returns the tuned model's address. Errors of stages come out as they are."""
     quiet()
     flow: Flow[..., Any] = _flow("finetune")
-    from prefect import tags
-
     from tasks.results import results_in
 
     with first_contact():
         storage = results_in(config.store)
-    with Live(complaints) as live, listening(live), tags("presel"):
+    with Live(complaints) as live, listening(live):
         return str(flow.with_options(result_storage=storage)(config, version, held_out))
 
 
