@@ -7,7 +7,7 @@ from prefect import flow, unmapped
 from presel.config import RefreshConfig
 from presel.run_record import RunRecord
 from tasks.api import instruct
-from tasks.cpu import assemble, cluster, draw_reference, ingest, plan_budget, rank, recall
+from tasks.cpu import assemble, choose_basis, cluster, draw_reference, ingest, plan_budget, rank, recall
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
 from tasks.show import price_reference, show_plan
@@ -26,12 +26,13 @@ def plan(config: RefreshConfig) -> RunRecord:
     price_reference(samples, config)
     reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed))
     instructed = instruct.map(reference, unmapped(source), unmapped(config.generator), unmapped(images)).result()
-    model = fit_reference_model(instructed, source, images, config.reference_model, seed)
+    basis = choose_basis(instructed, config)
+    model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
     relevance = score_relevance.map(
-        instructed, unmapped(model), unmapped(source), unmapped(images), unmapped(config.reference_model)
+        basis.split(), unmapped(model), unmapped(source), unmapped(images), unmapped(config.reference_model)
     ).result()
     # What is paid for already? In which order would each task be picked, and how far down does its budget reach?
-    paid = recall(samples, config)
+    paid = recall(samples, config, basis.kept)
     rankings = rank.map(
         samples.split(), clusters, instructed, paid.split(), unmapped(config.selection), unmapped(seed)
     ).result()
@@ -39,7 +40,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
         reference=reference.result(), reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=budget, history=paid,
+        rankings=rankings, plan=budget, history=paid, basis=basis.kept,
     )  # fmt: skip
     show_plan(record)
     return record

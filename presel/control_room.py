@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -82,7 +83,16 @@ def plan_words(run: Summary) -> str:
         f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}); "
         f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record, high)}"
     )
+    words += _weights_words(run.record)
     return f"{words} {shortfall:,} seats cannot be filled." if shortfall else words
+
+
+def _weights_words(record: RunRecord) -> str:
+    """Since when the weights stand, if they are an earlier run's."""
+    if not record.basis:
+        return ""
+    day = datetime.fromtimestamp(table_store.finished(record.model), UTC).date()
+    return f" The weights are those of {day.isoformat()} (`weights.reestimate`)."
 
 
 def _cap_words(record: RunRecord, expected: float) -> str:

@@ -16,7 +16,7 @@ from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import DatasetRef, Reference, TableRef
 
-FORMAT = 1
+FORMAT = 2
 """Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
 
@@ -35,6 +35,8 @@ class RunRecord(Reference):
     rankings: tuple[TableRef, ...]
     plan: TableRef
     history: TableRef | None = None
+    basis: tuple[TableRef, ...] = ()
+    """The reference instructions of an earlier run, where `model` and `relevance` are still of those."""
     selection: tuple[TableRef, ...] = ()
     instructions: tuple[TableRef, ...] = ()
     dataset: DatasetRef | None = None
@@ -48,12 +50,16 @@ class RunRecord(Reference):
         return self.model_copy(update=update)
 
     def tables(self) -> list[TableRef]:
-        """Every table of the run, in the order of the method."""
+        """Every table of the run itself, in the order of the method."""
         found: list[TableRef] = []
         for name in type(self).model_fields:
-            value = getattr(self, name)
+            value = () if name == "basis" else getattr(self, name)
             found += value if isinstance(value, tuple) else [value]
         return [ref for ref in found if isinstance(ref, TableRef)]
+
+    def needed(self) -> list[TableRef]:
+        """What must stay on the store for the next run to go on from here."""
+        return [*self.tables(), *self.basis]
 
 
 def save(record: RunRecord) -> None:

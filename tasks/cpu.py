@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from presel.housekeeping import gc, verify
 from presel.stages import assemble as assembling
+from presel.stages import basis as basing
 from presel.stages import cluster as clustering
 from presel.stages import ingest as ingestion
 from presel.stages import plan as planning
@@ -24,6 +25,7 @@ ingest = CPU.plain_task(ingestion.ingest, "ingest")
 assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")
 recall = CPU.plain_task(recalling.recall, "history")
 draw_reference = CPU.stage_task(referencing.draw_reference, "reference {samples.label}")
+choose_basis = CPU.plain_task(basing.choose_basis, "basis of the weights")
 cluster = CPU.stage_task(clustering.cluster, "cluster {samples.label}")
 rank = CPU.stage_task(ranking.rank, "rank {samples.label}")
 plan_budget = CPU.stage_task(planning.plan_budget, "plan")

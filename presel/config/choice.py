@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from presel.config.section import Section, Share
+from presel.keys import Operational
 
 
 class ReferenceConfig(Section):
     """The random sample of every task that is instructed first, to learn what instructions are worth there."""
 
     share: Share = Field(0.05, description="of every task's samples; at least one per task")
+
+
+class ReestimateConfig(Section):
+    """When a refresh estimates weights anew. As it stands: whenever the reference set has changed at all."""
+
+    growth: float = Field(
+        0.0,
+        ge=0,
+        description="share of the reference set that may come or go before weights are estimated anew",
+    )
+    days: float | None = Field(
+        None,
+        gt=0,
+        description="after so many days any change of the reference set is enough; null: `growth` alone decides",
+    )
 
 
 class WeightsConfig(Section):
@@ -25,6 +41,7 @@ class WeightsConfig(Section):
     shrinkage: bool = Field(False, description="pull noisy task means toward the pool's (empirical Bayes)")
     floor: float = Field(0.0, ge=0, le=1, description="share of the weight that is spread evenly over the tasks")
     size_prior: float = Field(0.0, ge=0, le=1, description="weights are multiplied by task size to this power")
+    reestimate: Annotated[ReestimateConfig, Operational] = ReestimateConfig()
 
 
 class BudgetConfig(Section):

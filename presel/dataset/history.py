@@ -29,17 +29,20 @@ def task_digest(task: str, ids: Sequence[str]) -> str:
     return short_digest(task, digest("\n".join(ids).encode()))
 
 
-def inputs_digest(samples: TableRef, config: RefreshConfig) -> str:
-    """What a version is made from: the pool, the settings that decide the content, and an imported table's content."""
+def inputs_digest(samples: TableRef, config: RefreshConfig, basis: Sequence[TableRef] = ()) -> str:
+    """What a version is made from: the pool, the settings that decide the content, an imported table's content, and the
+    earlier reference set whose weights it keeps, if it does (`presel.stages.basis`).
+    """
     uri = config.reference_model.precomputed
     imported = [] if uri is None else [digest(imports.fetch(uri))]
-    return short_digest(_pool(samples), json.dumps(portable(config), sort_keys=True), *imported)
+    weighed_by = [ref.digest for ref in basis]
+    return short_digest(_pool(samples), json.dumps(portable(config), sort_keys=True), *imported, *weighed_by)
 
 
-def base_of(samples: TableRef, config: RefreshConfig) -> DatasetRef | None:
-    """The version that a refresh of this pool with these settings builds on."""
+def base_of(samples: TableRef, config: RefreshConfig, basis: Sequence[TableRef] = ()) -> DatasetRef | None:
+    """The version that a refresh of this pool with these settings and weights builds on."""
     newest = versions.latest(config.store, config.dataset.name)
-    if newest is None or versions.manifest(newest).get("inputs") != inputs_digest(samples, config):
+    if newest is None or versions.manifest(newest).get("inputs") != inputs_digest(samples, config, basis):
         return newest
     return base_before(config.store, newest)
 

@@ -119,7 +119,7 @@ def _needed(place: Store, store: str) -> _Needed:
 
 def _of_records(store: str) -> Iterator[TableRef]:
     for record in run_record.latest_of_all(store):
-        yield from record.tables()
+        yield from record.needed()
 
 
 def _of_catalogs(place: Store, store: str) -> Iterator[TableRef]:

@@ -34,7 +34,7 @@ def verify(version: DatasetRef, record: RunRecord | None = None, pictures: Sourc
     wrong = [f"version {version.version}: {line}" for line in versions.verify(version)]
     broken = bool(wrong)
     if record is not None:
-        wrong += [line for ref in record.tables() for line in _table(ref)]
+        wrong += [line for ref in record.needed() for line in _table(ref)]
         wrong += _answers(record)
     if pictures is not None and not broken:
         wrong += _pictures(version, pictures)

@@ -73,7 +73,7 @@ def _publish_new(content: Content, files: versions.Files, record: RunRecord) -> 
         log.info("nothing changed: %s version %d stands", before.name, before.version)
         return before
     base = table_store.facts(record.history)["base"] if record.history else None
-    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config), "base": base}
+    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config, record.basis), "base": base}
     return _publish(content, files, before, config, made_from)
 
 

@@ -15,6 +15,7 @@ What `history.keep` means, exactly:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,9 +29,12 @@ from presel.table_store import Output
 from presel.tables import PAID, DatasetRef, TableRef
 
 
-def recall(samples: TableRef, config: RefreshConfig) -> TableRef:
-    """PAID, one part for every part of `samples`, from the versions of this dataset that count."""
-    base = history.base_of(samples, config)
+def recall(samples: TableRef, config: RefreshConfig, basis: Sequence[TableRef] = ()) -> TableRef:
+    """PAID, one part for every part of `samples`, from the versions of this dataset that count.
+
+    `basis`: the earlier reference set that weights rest on, if they do.
+    """
+    base = history.base_of(samples, config, basis)
     keep = config.history.keep
     reach = {"always": 1, "while_selected": 0, "never": None}[keep]
     versions = list(history.lineage(config.store, base)[:reach])

@@ -9,6 +9,7 @@ from presel import run_record
 from presel.config import RefreshConfig
 from presel.run_record import RunRecord
 from presel.stages.assemble import assemble
+from presel.stages.basis import choose_basis
 from presel.stages.cluster import cluster
 from presel.stages.embed import embed_part
 from presel.stages.fit import fit_reference_model
@@ -33,9 +34,10 @@ def straight(config: RefreshConfig) -> RunRecord:
     clusters = tuple(cluster(task, config.clustering, seed) for task in tasks)
     reference = tuple(draw_reference(task, config.reference, seed) for task in tasks)
     instructed = tuple(instruct(drawn, source, config.generator, images) for drawn in reference)
-    model = fit_reference_model(list(instructed), source, images, config.reference_model, seed)
-    relevance = tuple(score_relevance(ref, model, source, images, config.reference_model) for ref in instructed)
-    paid = recall(samples, config)
+    basis = choose_basis(list(instructed), config)
+    model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
+    relevance = tuple(score_relevance(ref, model, source, images, config.reference_model) for ref in basis.split())
+    paid = recall(samples, config, basis.kept)
     rankings = tuple(
         rank(task, labels, ref, before, config.selection, seed)
         for task, labels, ref, before in zip(tasks, clusters, instructed, paid.split(), strict=True)
@@ -44,7 +46,7 @@ def straight(config: RefreshConfig) -> RunRecord:
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters,
         reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=plan, history=paid,
+        rankings=rankings, plan=plan, history=paid, basis=basis.kept,
     )  # fmt: skip
     selection = tuple(select(ranking, plan) for ranking in rankings)
     instructions = tuple(instruct(chosen, source, config.generator, images) for chosen in selection)
