@@ -1,28 +1,25 @@
 """A whole installation on this machine: PostgreSQL, a Prefect server on it, an S3 server, an annotator, process workers.
 
-Slow, so it runs in `make test-system` only (`PRESEL_SYSTEM=1`). PostgreSQL is Debian's package; it refuses to run as root, so
-as root it is run as the user `postgres` that the package makes.
+Slow, so it runs in `make test-system` only (`PRESEL_SYSTEM=1`).
 """
 
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 import yaml
 
 from presel.cli.prefect_run import free_port
 from presel.demo.setting import environment, staged
-from tests.system.installation import ROOT, Installation, until
+from tests.system.installation import ROOT, Installation
+from tests.system.postgres import Postgres, programs
+from tests.system.processes import until
 
 PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -42,61 +39,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.skip(reason="starts PostgreSQL, a server and workers: `make test-system` runs it")
             )
-    elif here and _postgres() is None:
+    elif here and programs() is None:
         raise pytest.UsageError("PostgreSQL is not installed (Debian: apt-get install postgresql)")
 
 
-def _postgres() -> Path | None:
-    """Where PostgreSQL's programs lie; Debian keeps them off the path."""
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    found = shutil.which("initdb") or next(iter(packaged), None)
-    return Path(found).resolve().parent if found else None
-
-
 @pytest.fixture(scope="session")
-def database() -> Iterator[str]:
-    """The address of an empty database, as SQLAlchemy writes it.
-
-    Not in pytest's folder: whenever a pytest starts on this machine it closes that to other users, and PostgreSQL, which has
-    to be one, ends at its next checkpoint (seen).
+def postgres() -> Iterator[Postgres]:
+    """Not in pytest's folder: whenever a pytest starts on this machine it closes that to other users, and PostgreSQL, which
+    has to be one, ends at its next checkpoint (seen).
     """
-    programs, port = _postgres(), free_port()
     with TemporaryDirectory(prefix="presel-postgres-") as folder:
-        as_user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(folder, user.pw_uid, user.pw_gid)
-            as_user = {"user": user.pw_uid, "group": user.pw_gid}
-        data = f"{folder}/data"
-        setup = [str(programs / "initdb"), "-D", data, "-U", "presel", "--auth=trust", "-E", "UTF8"]
-        subprocess.run(setup, check=True, capture_output=True, cwd=folder, **as_user)
-        serve = [str(programs / "postgres"), "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1", "-F"]
-        with subprocess.Popen(serve, cwd=folder, stderr=subprocess.DEVNULL, **as_user) as process:
-            ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-            until(lambda: subprocess.run(ready, capture_output=True, check=False).returncode == 0, 60)
-            yield f"postgresql+asyncpg://presel@127.0.0.1:{port}/postgres"
-            process.send_signal(signal.SIGINT)
+        database = Postgres(folder)
+        database.start()
+        yield database
+        database.stop()
 
 
 @pytest.fixture(scope="session")
-def installation(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder, port = tmp_path_factory.mktemp("installation"), free_port()
     url = f"http://127.0.0.1:{port}"
     settings = {
         **PREFECT,
-        "PREFECT_API_DATABASE_CONNECTION_URL": database,
+        "PREFECT_API_DATABASE_CONNECTION_URL": postgres.url,
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(folder / "prefect"),
     }
     with environment(**settings), staged(folder, images=150, s3=True) as setting:
-        found = Installation(url, setting, folder, settings)
+        found = Installation(url, setting, folder, settings, postgres)
         try:
             found.start_server()
             deploy(found)
             yield found
         finally:
-            for name in list(found.processes):
-                found.kill(name)
+            found.kill(*found.processes)
 
 
 def deploy(found: Installation) -> None:

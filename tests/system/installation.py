@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,40 +21,12 @@ from presel.demo.setting import Setting
 from presel.instruct.ledger import Ledger
 from presel.run_record import RunRecord
 from presel.storage import open_store
+from tests.system import processes
+from tests.system.postgres import Postgres
+from tests.system.processes import until
 
 ROOT = Path(__file__).parents[2]
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled")
-
-
-def until(done: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
-    """The first truthy answer. Fails when there is none in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = done()
-        if answer:
-            return answer
-        time.sleep(every)
-    raise AssertionError(f"not within {seconds:.0f} s")
-
-
-def descendants(pid: int) -> list[int]:
-    """A worker starts flows in sessions of their own, so its process group is not all of it."""
-    found: list[int] = []
-    with suppress(FileNotFoundError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                found += [*descendants(int(child)), int(child)]
-    return found
-
-
-def runs_a_flow(pid: int) -> bool:
-    """Whether this process of a worker is the one in which a flow runs."""
-    with suppress(FileNotFoundError):
-        return (
-            b"prefect.flow_engine" in (command := Path(f"/proc/{pid}/cmdline").read_bytes())
-            or b"prefect.engine" in command
-        )
-    return False
 
 
 @dataclass
@@ -68,7 +37,8 @@ class Installation:
     setting: Setting
     folder: Path
     settings: dict[str, str]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    postgres: Postgres
+    processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
 
     def start(self, name: str, *arguments: str) -> None:
         """A Prefect process in a group of its own, its output in a file."""
@@ -90,13 +60,14 @@ class Installation:
     def start_worker(self, name: str, pool: str = "presel-gpu") -> None:
         self.start(name, "worker", "start", "--pool", pool, "--type", "process", "--limit", "1", "--name", name)
 
-    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """The process and everything it has started, all within a moment: a power cut, as far as they can tell."""
-        process = self.processes.pop(name)
-        for pid in [*descendants(process.pid), process.pid]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        process.wait(60)
+    def kill(self, *names: str) -> None:
+        """Processes of this installation and everything they have started."""
+        processes.kill(*[self.processes.pop(name) for name in names])
+
+    def cut_power(self) -> None:
+        """Everything is gone within a moment: workers, flows, the server, its database."""
+        processes.kill(*self.processes.values(), self.postgres.process)
+        self.processes.clear()
 
     def prefect(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
@@ -149,7 +120,7 @@ class Installation:
         self.post(f"flow_runs/{run_id}/set_state", state={"type": "SCHEDULED", "name": "AwaitingRetry"}, force=True)
         time.sleep(5)
 
-    def presel(self, *arguments: str, config: RefreshConfig) -> subprocess.Popen[str]:
+    def presel(self, *arguments: str, config: RefreshConfig) -> subprocess.Popen[Any]:
         """The command line, with a configuration in a file."""
         file = self.folder / f"{len(list(self.folder.glob('*.yaml')))}.yaml"
         file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
@@ -157,9 +128,9 @@ class Installation:
         environment = {**os.environ, **self.settings}
         return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE)
 
-    def latest(self) -> RunRecord:
+    def latest(self, store: str | None = None) -> RunRecord:
         config = self.setting.config
-        return run_record.latest(config.store, config.dataset.name)
+        return run_record.latest(store or config.store, config.dataset.name)
 
     def answers(self, store: str | None = None) -> int:
         """Paid answers on the store."""

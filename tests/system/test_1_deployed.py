@@ -36,6 +36,32 @@ def test_housekeeping_runs_on_its_own_pool_and_finds_nothing_wrong(installation:
     installation.kill("four")
 
 
+def test_what_a_plan_made_on_one_pool_is_instructed_on_another_and_neither_embedded_nor_bought_twice(
+    installation: Installation, scheduled: str
+) -> None:
+    installation.add_images(300, 30)
+    before, asked, bought = (
+        installation.latest().dataset.version,
+        installation.setting.requests(),
+        installation.answers(),
+    )
+    planned = installation.trigger("plan/plan")
+    assert installation.wait(planned)["state_name"] == "Completed", installation.logs(planned)[-5:]
+    made = installation.tasks(planned)
+    assert "Completed" in {state for name, state in made.items() if name.startswith("embed")}
+    installation.start_worker("five", pool="presel-api")
+    run = installation.trigger("refresh/instruct")
+    ended = installation.wait(run)
+    installation.kill("five")
+    assert ended["state_name"] == "Completed", installation.logs(run)[-5:]
+    assert ended["work_pool_name"] == "presel-api"
+    tasks = installation.tasks(run)
+    found = ("embed", "assemble", "cluster", "reference", "instruct reference", "fit", "score", "rank", "plan")
+    assert {state for name, state in tasks.items() if name.startswith(found)} == {"Cached"}
+    assert installation.latest().dataset.version == before + 1
+    assert installation.setting.requests() - asked == installation.answers() - bought > 0
+
+
 def test_each_piece_of_work_has_one_line_in_the_ui(installation: Installation, scheduled: str) -> None:
     lines = installation.logs(scheduled)
     made = [line for line in lines if line.endswith("rejects") and " rows, " in line]

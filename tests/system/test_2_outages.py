@@ -1,4 +1,4 @@
-"""The plug is pulled: on the server at each stage, on a flow's process, on a machine, and on a run that nobody watches."""
+"""The plug is pulled: on the server at each stage, on a flow's process, and on everything at once, database included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from presel.dataset import versions
 from presel.instruct.money import spending
 from presel.storage import open_store
-from tests.system.installation import Installation, descendants, runs_a_flow, until
+from tests.refresh.straight import straight
+from tests.system.installation import Installation
+from tests.system.processes import descendants, runs_a_flow, until
 
 SLOW = 40
 """Requests a minute: slow enough to pull the plug among them."""
@@ -75,30 +77,35 @@ def test_a_flow_whose_process_is_killed_is_crashed_at_once_and_the_retry_button_
     assert 0 <= (installation.setting.requests() - asked) - (installation.answers() - bought) <= in_flight
 
 
-def test_runs_on_a_machine_that_lost_power_are_seen_to_have_crashed_and_are_taken_up_elsewhere(
+def test_when_everything_loses_power_at_once_runs_are_seen_to_have_crashed_and_go_on_where_they_stood(
     installation: Installation, scheduled: str
 ) -> None:
     installation.add_images(500, 60)
-    before, bought = installation.latest().dataset.version, installation.answers()
-    elsewhere = installation.config(store=f"{installation.setting.config.store}-by-hand", requests_per_minute=SLOW)
-    unwatched = installation.presel("run", config=elsewhere)
-    run = installation.refresh(installation.config(requests_per_minute=SLOW))
-    until(lambda: installation.answers(elsewhere.store) > 1 and installation.answers() > bought, 240)
-    [by_hand] = [found["id"] for found in installation.of_store(elsewhere.store) if not found["parent_task_run_id"]]
-    for name in ("one", "two"):
-        installation.kill(name)
-    unwatched.kill()
-    unwatched.wait()
+    store = installation.setting.config.store
+    deployed, alone = (
+        installation.config(store=f"{store}-{name}", requests_per_minute=SLOW) for name in ("dark", "alone")
+    )
+    installation.processes["by hand"] = installation.presel("run", config=alone)
+    run = installation.refresh(deployed)
+    until(lambda: installation.answers(alone.store) > 1 and installation.answers(deployed.store) > 1, 240)
+    [by_hand] = [found["id"] for found in installation.of_store(alone.store) if not found["parent_task_run_id"]]
+    installation.cut_power()
+    installation.postgres.start()
+    installation.start_server()
     assert installation.run(run)["state_name"] == installation.run(by_hand)["state_name"] == "Running"
-    crashed = installation.wait(run, "Crashed", seconds=330)
+    installation.start_worker("three")
+    crashed = installation.wait(run, "Crashed", seconds=420)
     assert "heartbeat" in crashed["state"]["message"]
     installation.wait(by_hand, "Crashed", seconds=60)
-    installation.start_worker("three")
+    asked, bought = installation.setting.requests(), installation.answers(deployed.store)
     installation.prefect("flow-run", "retry", run)
     time.sleep(5)
     assert installation.wait(run)["state_name"] == "Completed", installation.logs(run)[-5:]
-    assert "Running" not in installation.tasks(run).values()
-    record = installation.latest()
-    assert record.dataset.version == before + 1
-    assert versions.verify(record.dataset) == []
-    assert spending(open_store(installation.setting.config.store))["reserved_usd"] == 0
+    tasks = installation.tasks(run)
+    assert set(tasks.values()) <= {"Completed", "Cached"}
+    assert {state for name, state in tasks.items() if name.startswith("embed")} == {"Cached"}
+    assert installation.setting.requests() - asked == installation.answers(deployed.store) - bought > 0
+    assert spending(open_store(deployed.store))["reserved_usd"] == 0
+    undisturbed, cut = straight(installation.config(store=f"{store}-calm")), installation.latest(deployed.store)
+    assert versions.verify(cut.dataset) == []
+    assert versions.manifest(cut.dataset)["files"] == versions.manifest(undisturbed.dataset)["files"]

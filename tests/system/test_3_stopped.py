@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.system.installation import Installation, until
+from tests.system.installation import Installation
+from tests.system.processes import until
 
 
 def test_a_cancelled_run_keeps_its_answers_and_the_next_buys_the_rest(
