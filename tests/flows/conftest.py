@@ -1,4 +1,4 @@
-"""A real Prefect server with its UI, for these tests alone: starting one takes some 12 s."""
+"""A real Prefect server with its UI, for these tests alone (starting one takes some 12 s), a pool to refresh, and a browser."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from presel.demo.setting import KEY, Setting, environment, staged
+from tests.chromium import chromium
+from tests.flows.started import IMAGES, SECRET
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,3 +52,20 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 yield address
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("room")
+
+
+@pytest.fixture(scope="module")
+def setting(folder: Path) -> Iterator[Setting]:
+    with staged(folder, images=IMAGES) as setting, environment(**{KEY: SECRET}):
+        yield setting
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
