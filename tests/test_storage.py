@@ -218,3 +218,12 @@ def test_a_half_written_file_is_never_listed(tmp_path: Path) -> None:
     store.write("whole", b"x")
     (tmp_path / ".presel-write-abc").write_bytes(b"half")
     assert [entry.path for entry in store.list()] == ["whole"]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_a_link_is_signed_as_every_server_accepts_it_in_every_region(tmp_path: Path, region: str) -> None:
+    uri = address("s3", tmp_path)
+    with environment(AWS_DEFAULT_REGION=region):
+        link = open_store(uri).link("page.html", "text/html")
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
+    assert "X-Amz-Expires=604800" in link

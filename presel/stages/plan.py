@@ -59,6 +59,9 @@ def plan_budget(
         left = budget_size(samples.rows, share) - seated
         return divide(weighed.weight, [ref.rows for ref in rankings], left, held)
 
+    over = seated - budget_size(samples.rows, config.share)
+    if over > 0:
+        log.warning("reference set and kept samples are %d over the budget: nothing is left to choose", over)
     seats, costs = divided(config.share), _costs_of_tasks(reference)
     rows = [
         {
@@ -141,10 +144,9 @@ class Seats:
 def divide(weight: Floats, supply: list[int], total: int, held: list[int] | None = None) -> Seats:
     """`total` seats by weight, capped by supply; overflow is handed on in proportion to weight (METHOD, "Exactness").
 
-    `held` seats are taken already and count toward a task's share: the division goes on where they end.
+    `held` seats are taken already and count toward a task's share: the division goes on where they end. A `total` below 0,
+    where more seats are taken than the budget has, divides nothing.
     """
-    if total < 0:
-        log.warning("reference set and kept samples are %d over the budget: nothing is left to choose", -total)
     total = max(0, total)
     quota = budget.allocate(weight, supply, total, held=held)
     unlimited = budget.allocate(weight, np.full(len(supply), total), total, held=held)

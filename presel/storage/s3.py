@@ -136,7 +136,9 @@ class S3Store(Store):
     def link(self, path: str, kind: str) -> str | None:
         """Signed, for a week at most (that is S3's limit; credentials of a role end it sooner)."""
         what = {"Bucket": self.bucket, "Key": self.prefix + path, "ResponseContentType": kind}
-        return self._client().generate_presigned_url("get_object", Params=what, ExpiresIn=_A_WEEK)
+        # For links, and in some regions, botocore falls back to version 2, which R2 and newer buckets of AWS refuse.
+        signing = s3_client.client(s3_client.identity(self._access), "s3v4")
+        return signing.generate_presigned_url("get_object", Params=what, ExpiresIn=_A_WEEK)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         following: str | None = None

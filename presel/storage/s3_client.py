@@ -78,11 +78,12 @@ def credentials(who: Identity) -> Any | None:
 
 
 @lru_cache(maxsize=16)
-def client(who: Identity) -> S3Client:
+def client(who: Identity, signature: str | None = None) -> S3Client:
+    """`signature`: the kind, where it must not be botocore's choice."""
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    options: dict[str, Any] = {} if credentials(who) else {"signature_version": UNSIGNED}
+    options: dict[str, Any] = {"signature_version": signature if credentials(who) else UNSIGNED}
     if who.access.addressing != "auto":
         options["s3"] = {"addressing_style": who.access.addressing}
     config = Config(

@@ -114,9 +114,20 @@ def test_a_division_is_exact_and_names_what_nobody_could_take(tasks: list[tuple[
     )
 
 
-def test_a_budget_that_is_spent_already_leaves_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_budget_that_is_spent_already_leaves_nothing_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
-        seats = divide(np.array([0.5, 0.5]), [9, 9], -4)
-    assert seats.quota.tolist() == [0, 0]
-    assert seats.unplaced == 0
+        _, rows, _ = planned(tmp_path, {"cats": 30, "dogs": 30}, 0.1, kept=2)
+    assert [row["quota"] for row in rows] == [0, 0]
     assert "4 over the budget" in caplog.text
+    assert divide(np.array([0.5, 0.5]), [9, 9], -4).unplaced == 0
+
+
+def test_a_smaller_budget_of_the_cost_curve_is_no_reason_to_warn(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        _, rows, _ = planned(tmp_path, {"cats": 40, "dogs": 40}, 0.2)
+    assert sum(row["quota"] for row in rows) == 16 - 6
+    assert not caplog.text
