@@ -40,11 +40,11 @@ class Installation:
     postgres: Postgres
     processes: dict[str, subprocess.Popen[Any]] = field(default_factory=dict)
 
-    def start(self, name: str, *arguments: str) -> None:
-        """A Prefect process in a group of its own, its output in a file."""
+    def start(self, name: str, *arguments: str, module: str = "prefect") -> None:
+        """A process of Prefect, or around it, in a group of its own, its output in a file."""
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "prefect", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env={**os.environ, **self.settings},
             stdout=log,
@@ -58,7 +58,7 @@ class Installation:
         wait_for(f"{self.url}/api/health", 180)
 
     def start_worker(self, name: str, pool: str = "presel-gpu") -> None:
-        self.start(name, "worker", "start", "--pool", pool, "--type", "process", "--limit", "1", "--name", name)
+        self.start(name, "--pool", pool, "--limit", "1", "--name", name, module="deployments.worker")
 
     def kill(self, *names: str) -> None:
         """Processes of this installation and everything they have started."""

@@ -66,7 +66,6 @@ def test_a_flow_whose_process_is_killed_is_crashed_at_once_and_the_retry_button_
     [flow] = [pid for worker in workers for pid in descendants(worker) if runs_a_flow(pid)]
     os.kill(flow, signal.SIGKILL)
     installation.wait(run, "Crashed", seconds=60)
-    time.sleep(20)  # the worker has not let go of it yet: docs/operations.md
     installation.retry(run)
     assert installation.wait(run)["state_name"] == "Completed", installation.logs(run)[-5:]
     tasks = installation.tasks(run)
