@@ -1,4 +1,4 @@
-"""A source's listing as one sorted table: a million keys in arrow arrays, not in a million Python objects.
+"""A source's listing in the order of its keys, in Arrow arrays that go to the disk when they are many.
 
 Sorted by key, so that nothing after it depends on the order in which a store happens to name its objects, or on how many
 requests were made at once.
@@ -7,8 +7,10 @@ requests were made at once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,56 +18,57 @@ import pyarrow.compute as pc
 from presel import progress
 from presel.images import Reason, not_an_image_by_name
 from presel.keys import digest, image_id
+from presel.ordered import Ordered
 from presel.sources import Source
 from presel.storage import Entry
-from presel.table_store import encode
+from presel.table_store import encode_pieces
 from presel.tables import CATALOG
 
 _BATCH = 50_000
-_ORDER = [("key", "ascending"), ("task", "ascending")]
+_NAMED = pa.schema([CATALOG.field("image_id"), CATALOG.field("size")])
 
 
 @dataclass
 class Listing:
-    images: pa.Table
-    """CATALOG rows of what may be an image, sorted by key."""
+    images: Ordered
+    """CATALOG rows of what may be an image, by key and task."""
     rejects: list[dict[str, str]] = field(default_factory=list)
     """What is known to be none from its listing alone, as arguments of Output.reject."""
     per_task: dict[str, int] = field(default_factory=dict)
     """Objects listed, rejects included; one that has several tasks counts in each."""
     absent: int = 0
     """Keys that the mapping names and the source does not hold."""
-
-    @property
-    def digest(self) -> str:
-        """The same for the same objects and etags, in whatever order they were listed."""
-        refused = "\n".join(sorted(row["id"] for row in self.rejects))
-        return digest(encode(self.images.select(["image_id", "size"])) + refused.encode())
+    digest: str = ""
+    """The same for the same objects and etags, in whatever order they were listed."""
 
 
-def take_listing(source: Source, store: str) -> Listing:
-    """Everything the source holds, the store itself left out if it lies inside."""
-    listing = Listing(CATALOG.empty_table())
+def take_listing(source: Source, store: str, folder: Path) -> Listing:
+    """Everything the source holds, the store itself left out if it lies inside. `folder` is for what memory should not hold,
+    and is to stay until the listing has been used."""
+    listing = Listing(Ordered(folder, CATALOG, "key", "task"))
     counts: Counter[str] = Counter()
-    listing.images = _sorted(_batches(source, store, listing.rejects, counts))
+    for rows in _batches(source, store, listing.rejects, counts):
+        listing.images.add(rows)
     listing.rejects.sort(key=lambda row: (row["key"], row["task"]))
     listing.per_task = dict(sorted(counts.items()))
+    listing.digest = _digest(listing, folder)
     if source.task_map is not None:
-        here = _distinct(listing.images["key"]) + len({row["key"] for row in listing.rejects if row["task"]})
-        listing.absent = len(source.task_map) - here
+        listed = sum(_distinct(rows["key"]) for rows in listing.images.ranges())
+        listing.absent = len(source.task_map) - listed - len({row["key"] for row in listing.rejects if row["task"]})
     return listing
 
 
-def _sorted(batches: Iterable[pa.Table]) -> pa.Table:
-    """One chunk a column. There are never more than two copies of all rows, and the space of the other is given back."""
-    table = pa.concat_tables([CATALOG.empty_table(), *batches]).combine_chunks()
-    table = table.take(pc.sort_indices(table, sort_keys=_ORDER)).combine_chunks()
-    pa.default_memory_pool().release_unused()
-    return table
+def _digest(listing: Listing, folder: Path) -> str:
+    named = (rows.select(_NAMED.names) for rows in listing.images.ranges())
+    refused = "\n".join(sorted(row["id"] for row in listing.rejects))
+    with TemporaryFile(dir=folder) as said:
+        encode_pieces(said, named, _NAMED)
+        said.write(refused.encode())
+        return digest(said)
 
 
 def _distinct(ordered: pa.ChunkedArray) -> int:
-    """Different values in a sorted column; counting them by hash would take a table of them all."""
+    """Different values in a sorted column."""
     values = ordered.combine_chunks()
     return len(values) and 1 + (pc.sum(pc.not_equal(values[1:], values[:-1])).as_py() or 0)
 

@@ -8,11 +8,16 @@ an older one again. Without them a full catalog is made, in which all is new, as
 
 The key is the listing itself (keys, etags, sizes) and the file that names tasks, if there is one; so this is not a stage like
 the others: it has to look first. An unchanged pool finds the catalog it had, and no object is read.
+
+Memory does not grow with the pool: the listing and the catalogs it is compared with are read side by side in ranges of the key.
+What is refused by its name and what went away are held.
 """
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -25,14 +30,19 @@ from presel.config import SourceConfig
 from presel.errors import IntegrityError, NotFound, SupplyError
 from presel.keys import stage_key
 from presel.listing import Listing, take_listing
+from presel.ordered import Ordered, regrouped, side_by_side
 from presel.sources import Source, open_source
 from presel.storage import open_store
 from presel.table_store import Output
-from presel.tables import CATALOG, Part, TableRef
+from presel.tables import CATALOG, INT, TEXT, Part, TableRef
 
 log = logging.getLogger(__name__)
 NAME, VERSION = "ingest", 2
 _LATEST, _LISTED = "latest.json", "listed.json"
+_ROWS = pa.schema([("image_id", TEXT), ("key", TEXT), ("at", INT), ("present", pa.bool_())])
+_GONE = pa.schema([("image_id", TEXT), ("just_now", pa.bool_()), ("at", INT)])
+_NAMES = pa.schema([("image_id", TEXT), ("key", TEXT)])
+_READ_AT_ONCE = 1 << 17
 
 
 class Known(NamedTuple):
@@ -40,24 +50,8 @@ class Known(NamedTuple):
 
     key: str
     parts: tuple[Part, ...]
-    rows: pa.Table
-    """(image_id, key) of all its parts."""
-    gone: pa.Array
-    """Image ids of these rows that the source did not hold any more when it was listed."""
-
-    @property
-    def present(self) -> pa.Table:
-        if not len(self.gone):
-            return self.rows  # a copy of a million of them is 90 MB
-        return self.rows.filter(pc.invert(pc.is_in(self.rows["image_id"], value_set=self.gone)))
-
-
-_NOTHING = Known(
-    "",
-    (),
-    pa.table({"image_id": pa.array([], pa.string()), "key": pa.array([], pa.string())}),
-    pa.array([], pa.string()),
-)
+    rows: Ordered
+    """`at`: their place, part after part. `present`: the source held it when it was listed."""
 
 
 def ingest(source: SourceConfig, store: str) -> TableRef:
@@ -68,42 +62,47 @@ def ingest(source: SourceConfig, store: str) -> TableRef:
     found, also where it came to a catalog that was there already.
     """
     opened = open_source(source)
-    listing = take_listing(opened, store)
+    with TemporaryDirectory(prefix="presel-ingest-") as folder:
+        return _ingest(opened, take_listing(opened, store, Path(folder)), store, Path(folder))
+
+
+def _ingest(source: Source, listing: Listing, store: str, folder: Path) -> TableRef:
     if not listing.per_task:
         raise SupplyError(
             "the source holds no objects",
-            where=source.uri,
+            where=source.config.uri,
             expected="images",
             got="an empty listing",
             fix="check `source.uri`, and whether the folder is mounted; nothing was changed",
         )
-    mapping = opened.task_map.digest if opened.task_map else None
-    key = stage_key(NAME, VERSION, {"source": source, "listing": listing.digest, "mapping": mapping})
-    catalog = table_store.find(store, NAME, key)
-    before = _known(store, _pointed(opened, store, _LISTED))
-    if catalog is not None and before.key == key:
+    mapping = source.task_map.digest if source.task_map else None
+    key = stage_key(NAME, VERSION, {"source": source.config, "listing": listing.digest, "mapping": mapping})
+    catalog, told = table_store.find(store, NAME, key), _pointed(source, store, _LISTED)
+    if catalog is not None and told is not None and told.key == key:
         changes = Changes(new=0, kept=listing.images.num_rows, changed=0, removed=0)
     else:
-        changes = _changes(listing.images, before.present)
-    catalog = catalog or _write(Output(store, NAME, key), opened, listing, before, changes)
+        before = _known(store, told, folder)
+        changes = _changes(listing.images, before)
+        catalog = catalog or _write(Output(store, NAME, key), source, listing, before, changes, folder)
     note_changes(catalog, changes)
-    if before.key != key:
-        _point(opened, store, _LISTED, catalog)
+    if told is None or told.key != key:
+        _point(source, store, _LISTED, catalog)
     _report(listing, changes)
     return catalog
 
 
-def _write(out: Output, source: Source, listing: Listing, before: Known, changes: Changes) -> TableRef:
+def _write(out: Output, source: Source, listing: Listing, before: Known, changes: Changes, folder: Path) -> TableRef:
     latest = _pointed(source, out.store, _LATEST)
-    grown = before if latest is None or latest.key == before.key else _known(out.store, latest)
-    images, old, size = listing.images, grown.rows["image_id"], source.config.part_size
-    new = images.filter(pc.invert(pc.is_in(images["image_id"], value_set=old)))
+    grown = before if latest is None or latest.key == before.key else _known(out.store, latest, folder)
+    images = listing.images
     out.adopt(grown.parts)
-    for number, start in enumerate(range(0, new.num_rows, size), start=len(grown.parts)):
-        out.write(new.slice(start, size).combine_chunks(), CATALOG, f"{number:05d}")
-    removed = old.filter(pc.invert(pc.is_in(old, value_set=images["image_id"])))
-    just_now = pc.is_in(removed, value_set=before.present["image_id"])
-    out.write_file(REMOVED, table_store.encode(pa.table({"image_id": removed, "just_now": just_now})))
+    new = (_without(rows, held) for rows, held in side_by_side(images, grown.rows))
+    parts = regrouped(new, CATALOG, source.config.part_size)
+    for number, rows in enumerate(parts, start=len(grown.parts)):
+        out.write(rows, CATALOG, f"{number:05d}")
+    gone = (_gone(*rows) for rows in side_by_side(images, grown.rows, before.rows))
+    removed = pa.concat_tables([_GONE.empty_table(), *gone]).sort_by("at").combine_chunks()
+    out.write_file(REMOVED, table_store.encode(removed.drop_columns("at")))
     for row in listing.rejects:
         out.reject(**row)
     out.note(images=images.num_rows, **changes._asdict(), listed=listing.per_task, absent=listing.absent)
@@ -112,19 +111,41 @@ def _write(out: Output, source: Source, listing: Listing, before: Known, changes
     return catalog
 
 
-def _changes(images: pa.Table, before: pa.Table) -> Changes:
+def _gone(images: pa.Table, held: pa.Table, before: pa.Table) -> pa.Table:
+    """What the catalog holds and the source does not."""
+    removed = _without(held, images)
+    just_now = pc.is_in(removed["image_id"], value_set=_present(before)["image_id"])
+    return pa.table([removed["image_id"], just_now, removed["at"]], schema=_GONE)
+
+
+def _changes(images: Ordered, before: Known) -> Changes:
+    """Of two listings, range by range: an image is in the range of its key, whatever its etag is."""
+    found = [Changes(0, 0, 0, 0)]
+    found += (_changes_in(rows, _present(old)) for rows, old in side_by_side(images, before.rows))
+    return Changes(*map(sum, zip(*found, strict=True)))
+
+
+def _changes_in(images: pa.Table, before: pa.Table) -> Changes:
     """A changed object is one whose key was known with another etag or task; it counts neither as new nor as removed."""
-    unknown = images["key"].filter(pc.invert(pc.is_in(images["image_id"], value_set=before["image_id"])))
-    went = before["key"].filter(pc.invert(pc.is_in(before["image_id"], value_set=images["image_id"])))
-    pa.default_memory_pool().release_unused()  # looking ids up takes a table of them all, twice
+    unknown = _without(images, before)["key"]
+    went = pc.unique(_without(before, images)["key"])
     changed = pc.sum(pc.is_in(unknown, value_set=went)).as_py() or 0
-    still_there = pc.sum(pc.is_in(pc.unique(went), value_set=images["key"])).as_py() or 0
+    still_there = pc.sum(pc.is_in(went, value_set=images["key"])).as_py() or 0
     return Changes(
         new=len(unknown) - changed,
         kept=images.num_rows - len(unknown),
         changed=changed,
-        removed=len(pc.unique(went)) - still_there,
+        removed=len(went) - still_there,
     )
+
+
+def _without(rows: pa.Table, others: pa.Table) -> pa.Table:
+    """Rows whose image is not among the others."""
+    return rows.filter(pc.invert(pc.is_in(rows["image_id"], value_set=others["image_id"])))
+
+
+def _present(rows: pa.Table) -> pa.Table:
+    return rows.filter(rows["present"])
 
 
 def _report(listing: Listing, changes: Changes) -> None:
@@ -154,14 +175,22 @@ def _pointed(source: Source, store: str, name: str) -> TableRef | None:
         return None
 
 
-def _known(store: str, told: TableRef | None) -> Known:
+def _known(store: str, told: TableRef | None, folder: Path) -> Known:
     """A catalog as it was written, if all of it is there; else nothing, which costs time only."""
-    if told is None:
-        return _NOTHING
     try:
-        found = table_store.find(store, NAME, told.key)
+        found = table_store.find(store, NAME, told.key) if told else None
         if found is not None and found.parts:
-            return Known(found.key, found.parts, table_store.read(found, ["image_id", "key"]), removed_ids(found))
+            return Known(found.key, found.parts, _rows(found, folder))
     except (NotFound, IntegrityError) as error:
         log.warning("the catalog before cannot be used (%s): a full one is made", error)
-    return _NOTHING
+    return Known("", (), Ordered(folder, _ROWS, "key"))
+
+
+def _rows(catalog: TableRef, folder: Path) -> Ordered:
+    rows, gone = Ordered(folder, _ROWS, "key"), removed_ids(catalog)
+    parts = (table_store.read_part(catalog, part, ["image_id", "key"]) for part in catalog.parts)
+    for table in regrouped(parts, _NAMES, _READ_AT_ONCE):
+        at = pa.array(range(rows.num_rows, rows.num_rows + table.num_rows), INT)
+        present = pc.invert(pc.is_in(table["image_id"], value_set=gone))
+        rows.add(pa.table([table["image_id"], table["key"], at, present], schema=_ROWS))
+    return rows

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from presel.config import SourceConfig
 from presel.demo.setting import environment
 from presel.errors import StorageUnavailable
 from presel.images import Reason, Rejected
-from presel.listing import take_listing
+from presel.listing import Listing, take_listing
 from presel.sources import SINGLE_TASK, Source, open_source
 from presel.storage import open_store
 from tests.storage_servers import address
@@ -26,6 +27,10 @@ def source(uri: str, **settings: object) -> Source:
 def put(uri: str, *keys: str) -> None:
     for key in keys:
         open_store(uri).write(key, f"bytes of {key}".encode())
+
+
+def listed(listing: Listing) -> pa.Table:
+    return pa.concat_tables(listing.images.ranges())
 
 
 def test_the_first_folder_of_a_key_is_its_task(uri: str) -> None:
@@ -71,8 +76,8 @@ def test_a_server_that_stays_away_ends_the_run_and_rejects_no_image() -> None:
 def test_what_listing_alone_refuses_has_its_reason(uri: str, tmp_path: Path) -> None:
     put(uri, "t/a.jpg", "t/.DS_Store", "t/Thumbs.db", "t/notes.txt", "loose.jpg")
     open_store(uri).write("t/empty.jpg", b"")
-    listing = take_listing(source(uri), str(tmp_path / "store"))
-    assert listing.images["key"].to_pylist() == ["t/a.jpg"]
+    listing = take_listing(source(uri), str(tmp_path / "store"), tmp_path)
+    assert listed(listing)["key"].to_pylist() == ["t/a.jpg"]
     assert {row["key"]: row["reason"] for row in listing.rejects} == {
         "loose.jpg": "no_task",
         "t/.DS_Store": "not_an_image",
@@ -90,8 +95,8 @@ def test_an_archived_object_is_a_reject(tmp_path: Path) -> None:
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     for name, kind in (("cold.jpg", "GLACIER"), ("colder.jpg", "DEEP_ARCHIVE"), ("warm.jpg", "STANDARD_IA")):
         client().put_object(Bucket=bucket, Key=f"{prefix}/t/{name}", Body=b"x", StorageClass=kind)  # type: ignore[arg-type]
-    listing = take_listing(source(uri), str(tmp_path / "store"))
-    assert listing.images["key"].to_pylist() == ["t/warm.jpg"]
+    listing = take_listing(source(uri), str(tmp_path / "store"), tmp_path)
+    assert listed(listing)["key"].to_pylist() == ["t/warm.jpg"]
     assert {row["reason"] for row in listing.rejects} == {"archived"}
 
 
@@ -101,7 +106,7 @@ def test_a_name_that_is_not_utf8_is_a_reject_and_not_a_crash(tmp_path: Path) -> 
     (folder / "fine.jpg").write_bytes(b"x")
     with open(os.fsencode(folder) + b"/caf\xe9.jpg", "wb") as file:  # noqa: PTH123 - pathlib takes no bytes
         file.write(b"x")
-    listing = take_listing(source(str(tmp_path / "pool")), str(tmp_path / "store"))
+    listing = take_listing(source(str(tmp_path / "pool")), str(tmp_path / "store"), tmp_path)
     assert listing.images.num_rows == 1
     assert [(row["reason"], row["key"]) for row in listing.rejects] == [("unreadable", "t/caf\\udce9.jpg")]
 
@@ -114,8 +119,8 @@ def test_the_digest_of_a_listing_does_not_depend_on_its_order(uri: str, tmp_path
         def entries(self, without: str | None = None):  # type: ignore[no-untyped-def]
             return reversed(list(super().entries(without)))
 
-    there, back = take_listing(opened, str(tmp_path)), take_listing(Shuffled(opened.config), str(tmp_path))
-    assert there.images.equals(back.images)
+    there, back = (take_listing(one, str(tmp_path), tmp_path) for one in (opened, Shuffled(opened.config)))
+    assert listed(there).equals(listed(back))
     assert there.digest == back.digest
     put(uri, "task1/one more.jpg")
-    assert take_listing(opened, str(tmp_path)).digest != there.digest
+    assert take_listing(opened, str(tmp_path), tmp_path).digest != there.digest

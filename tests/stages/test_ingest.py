@@ -200,10 +200,10 @@ def test_a_listing_is_not_held_as_python_objects(tmp_path: Path, monkeypatch: py
     """Rows live in arrow arrays, 200 bytes each; as Python objects these would take 12 MB."""
     monkeypatch.setattr(listing, "_BATCH", 1000)
     endless, store = Endless(SourceConfig(uri=str(tmp_path))), str(tmp_path / "store")
-    listing.take_listing(endless, store)  # what libraries load on first use is not the listing's
+    listing.take_listing(endless, store, tmp_path)  # what libraries load on first use is not the listing's
     tracemalloc.start()
     before = pa.total_allocated_bytes()
-    taken = listing.take_listing(endless, store)
+    taken = listing.take_listing(endless, store, tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert taken.images.num_rows == 20_000
