@@ -85,6 +85,10 @@ class Engine:
         """For people: what the provider works on, if it is more than the requests in flight."""
         return self._batches.note
 
+    def spent(self) -> float:
+        """US dollars that the store has spent, as last seen; of this process's open leases what they have come to so far."""
+        return self.purse.spent(self._desk.come_to())
+
     def stop(self, why: Exception) -> None:
         """Send nothing more: what waits fails with `why`, what is under way is waited for by `close`, and kept."""
         self._loop.call_soon_threadsafe(self._desk.stop, why)
@@ -211,7 +215,7 @@ class Engine:
     def _settle(self, account: Account) -> None:
         async def settle() -> None:
             await self.io(self.purse.settle, account.lease, account.spent, account.lost)
-            self._desk.changed()
+            self._desk.settled(account)
 
         self._spawn(settle())
 

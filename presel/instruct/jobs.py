@@ -78,6 +78,7 @@ class Desk:
         """Called once, with the reason, when nothing more may be sent."""
         self.lost_usd = 0.0
         self._accounts: dict[int, Account] = {}
+        self._closing: dict[int, Account] = {}
         self._settle = settle
         self._away: dict[Job, asyncio.TimerHandle] = {}
         self._change = asyncio.Event()
@@ -120,8 +121,18 @@ class Desk:
         account.spent += spent
         account.lost += lost
         if not account.unfinished:
-            del self._accounts[lease.number]
+            self._closing[lease.number] = self._accounts.pop(lease.number)
             self._settle(account)
+
+    def settled(self, account: Account) -> None:
+        """What it came to is in the log now."""
+        del self._closing[account.lease.number]
+        self.changed()
+
+    def come_to(self) -> dict[int, float]:
+        """What our own leases have come to so far, in US dollars, those that are being settled included. From any thread."""
+        accounts = [*list(self._accounts.values()), *list(self._closing.values())]
+        return {account.lease.number: account.spent + account.lost for account in accounts}
 
     def reprice(self) -> None:
         """Reservations were too small: what is not sent yet needs larger ones."""

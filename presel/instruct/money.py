@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from presel.errors import StorageUnavailable
@@ -102,10 +102,11 @@ class Purse:
             self._log.read_on()
             self._settle_the_dead()
 
-    def spent(self) -> float:
-        """US dollars this store has spent in all, as last seen; open leases count as nothing yet."""
+    def spent(self, come_to: Mapping[int, float] | None = None) -> float:
+        """US dollars this store has spent in all, as last seen. Open leases count as nothing yet, or as what `come_to` says."""
         with self._lock:
-            return self._log.spent
+            still_open = (usd for number, usd in (come_to or {}).items() if number in self._log.open)
+            return math.fsum([self._log.spent, *still_open])
 
     def room(self) -> float:
         """US dollars that could still be set aside, as last seen."""

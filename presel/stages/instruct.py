@@ -133,7 +133,7 @@ class _Waiting:
         if figures["saved_usd"]:
             note += f", {dollars(figures['saved_usd'])} saved by reuse"
         if cap != "unlimited":
-            store = max(spent, self._engine.purse.spent())  # the last leases are settled a moment after their answers
+            store = self._engine.spent()
             figures |= {"store_usd": store, "cap_usd": cap}
             note += f"; the store: {dollars(figures['store_usd'])} of {dollars(cap)}"
         note = f"{self._engine.note}; {note}" if self._engine.note else note

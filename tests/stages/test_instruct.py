@@ -194,6 +194,17 @@ def test_progress_tells_how_many_and_how_much(pool: Pool) -> None:
     assert 0 < last.figures["spent_usd"] <= last.figures["cap_usd"]
 
 
+def test_the_money_of_the_store_is_what_every_stage_has_spent_to_the_last_answer(pool: Pool) -> None:
+    heard: list[Progress] = []
+    with serve(looks) as endpoint, listening(heard.append):
+        pool.instruct(generator(endpoint.url), picked=2)
+        first = heard[-1].figures
+        pool.instruct(generator(endpoint.url), picked=6)
+    last = heard[-1].figures
+    assert last["saved_usd"] == pytest.approx(first["spent_usd"])
+    assert last["store_usd"] == pytest.approx(first["spent_usd"] + last["spent_usd"])
+
+
 def test_the_key_is_in_nothing_that_was_written(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
 
