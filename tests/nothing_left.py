@@ -30,6 +30,9 @@ TESTS_FAILED = 1
 
 def main(command: list[str]) -> int:
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # which a shell's background jobs ignore, and so would the command
     process = subprocess.Popen(command)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: the command hears it, too
     signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))

@@ -60,7 +60,7 @@ def start(setting: Setting, store: Path, *, concurrency: int = 2, **execution: A
     return process
 
 
-def until(done, process: subprocess.Popen[str], seconds: float = 180):
+def until(done, process: subprocess.Popen[str], seconds: float = 600):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := done():

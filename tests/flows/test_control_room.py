@@ -50,7 +50,7 @@ def seen(
     for _ in range(2):
         known = room.known()
         process = start(setting, folder / "looked at", store_url=f"{web}/looked%20at")
-        output, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output[-3000:]
         runs.append(room.run_in("Completed", known))
     return Seen(room, *runs)

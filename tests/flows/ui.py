@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE = 60_000
+PATIENCE = 180_000
 """Milliseconds; a busy machine draws slowly."""
 
 

@@ -61,7 +61,7 @@ def test_eight_workers_of_which_two_are_killed_never_pass_the_cap(
             died = ["--die-at-answer", 3] if number < 2 else []
             asked = ["--images", IMAGES, "--task", f"task{number}", "--max-cost", cap, *died]
             workers.append(Worker(tmp_path, endpoint.url, IMAGES, *asked))
-        ends = [worker.wait(100) for worker in workers]
+        ends = [worker.wait(600) for worker in workers]
     assert 7 in ends
     assert set(ends[2:]) <= {0, 7}
     money = spending(open_store(str(tmp_path / "store")))

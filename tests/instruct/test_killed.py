@@ -83,7 +83,7 @@ def kill(nursery: Nursery, config: RefreshConfig, endpoint: Endpoint, moments: r
     process = nursery.start(endpoint.url, config)
     asked = endpoint.counts.total + moments.randint(0, 2 * IMAGES // (KILLS + 1))
     late = moments.random() * 0.2
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while endpoint.counts.total < asked and Path(f"/proc/{process}").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     time.sleep(late)

@@ -97,7 +97,7 @@ def scheduled(installation: Installation) -> str:
     """The run that the schedule started, finished."""
     installation.start_worker("one")
     installation.start_worker("two")
-    run = until(lambda: next(iter(installation.runs("refresh")), None), 240, 2.0)
+    run = until(lambda: next(iter(installation.runs("refresh")), None), 600, 2.0)
     installation.wait(run["id"])
     installation.pause_schedules("refresh/refresh")
     return run["id"]

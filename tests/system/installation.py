@@ -55,7 +55,7 @@ class Installation:
 
     def start_server(self) -> None:
         self.start("server", "server", "start", "--host", "127.0.0.1", "--port", self.url.rpartition(":")[2])
-        wait_for(f"{self.url}/api/health", 180)
+        wait_for(f"{self.url}/api/health", 300)
 
     def start_worker(self, name: str, pool: str = "presel-gpu") -> None:
         self.start(name, "--pool", pool, "--limit", "1", "--name", name, module="deployments.worker")
@@ -73,13 +73,13 @@ class Installation:
         command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
         environment = {**os.environ, **self.settings}
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1200, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=60)
+        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=120)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -94,11 +94,11 @@ class Installation:
         return [run for run in found if run["parameters"].get("config", {}).get("store") == store]
 
     def run(self, run_id: str) -> dict[str, Any]:
-        return httpx.get(f"{self.url}/api/flow_runs/{run_id}", timeout=60).json()
+        return httpx.get(f"{self.url}/api/flow_runs/{run_id}", timeout=120).json()
 
     def trigger(self, deployment: str, **parameters: Any) -> str:
         """Start a run of a deployment; its id."""
-        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=60).json()
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=120).json()
         merged = {**found["parameters"], **parameters}
         return self.post(f"deployments/{found['id']}/create_flow_run", parameters=merged, state={"type": "SCHEDULED"})[
             "id"
@@ -142,12 +142,12 @@ class Installation:
             source.write(f"photo/new-{number}.jpg", draw("photo", number, 0).data)
 
     def pause_schedules(self, deployment: str) -> None:
-        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=60).json()
+        found = httpx.get(f"{self.url}/api/deployments/name/{deployment}", timeout=120).json()
         for schedule in found["schedules"]:
             path = f"{self.url}/api/deployments/{found['id']}/schedules/{schedule['id']}"
-            httpx.patch(path, json={"active": False}, timeout=60).raise_for_status()
+            httpx.patch(path, json={"active": False}, timeout=120).raise_for_status()
 
-    def wait(self, run_id: str, *states: str, seconds: float = 420) -> dict[str, Any]:
+    def wait(self, run_id: str, *states: str, seconds: float = 900) -> dict[str, Any]:
         """The run, once it is in one of the states (any that ends it); the failure says what the server has heard of it."""
         wanted = states or ENDED
         try:

@@ -51,12 +51,12 @@ class Postgres:
             self.process = subprocess.Popen(
                 [self._program("postgres"), *options], cwd=self._folder, stdout=log, stderr=log, **self._as_user
             )
-        until(self._answers, 120)
+        until(self._answers, 300)
 
     def stop(self) -> None:
         """In order, whoever is connected."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        self.process.wait(120)
 
     def _program(self, name: str) -> str:
         return str(self._programs / name)

@@ -48,4 +48,4 @@ def kill(*processes: subprocess.Popen[Any]) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     for process in processes:
-        process.wait(60)
+        process.wait(120)

@@ -16,8 +16,8 @@ def test_a_cancelled_run_keeps_its_answers_and_the_next_buys_the_rest(
     if "three" not in installation.processes:
         installation.start_worker("three")
     run = installation.refresh(config)
-    until(lambda: installation.setting.requests() > asked + 3, 240, 0.1)
-    told = json.loads(installation.presel("cancel", "--json", config=config).communicate(timeout=120)[0])
+    until(lambda: installation.setting.requests() > asked + 3, 600, 0.1)
+    told = json.loads(installation.presel("cancel", "--json", config=config).communicate(timeout=300)[0])
     assert told == {"asked": [installation.run(run)["name"]], "by_hand": []}
     assert installation.wait(run)["state_name"] == "Cancelled"
     kept = installation.answers(config.store)
