@@ -17,8 +17,8 @@ test: $(READY) ## the test suite
 
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 26 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \
-		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/system \
-		tests/refresh/test_killed.py tests/instruct/test_killed.py tests/instruct/test_cap.py $(ARGS)
+		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py \
+		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/system $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts
 	$(BIN)/ruff check .
