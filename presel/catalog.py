@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from presel import table_store
-from presel.errors import NotFound
+from presel.errors import IntegrityError, NotFound
+from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import TableRef
 
 REMOVED = "removed.parquet"
-_CHANGES = "changes.json"
+_CHANGES, _FORMAT = "changes.json", 1
 
 
 class Changes(NamedTuple):
@@ -40,15 +40,21 @@ def removed_ids(catalog: TableRef, just_now: bool = False) -> pa.Array:
 def note_changes(catalog: TableRef, changes: Changes) -> None:
     """What the latest listing that came to this catalog found. The one file there that is written again: a pool that has
     not changed since comes to the same catalog, and then nothing in it is new."""
-    open_store(catalog.store).write(f"{catalog.folder}/{_CHANGES}", json.dumps(changes._asdict()).encode())
+    open_store(catalog.store).write(f"{catalog.folder}/{_CHANGES}", seal(changes._asdict(), _FORMAT))
 
 
 def changes(catalog: TableRef) -> Changes:
+    """What `note_changes` kept. Raises IntegrityError when it is not what was written."""
     try:
-        return Changes(**json.loads(table_store.file(catalog, _CHANGES)))
+        data = table_store.file(catalog, _CHANGES)
     except NotFound:
-        facts = table_store.facts(catalog)
-        return Changes(**{name: facts[name] for name in Changes._fields})
+        found = table_store.facts(catalog)
+    else:
+        where, fix = f"{catalog.folder}/{_CHANGES}", "the next run writes it anew"
+        found = unseal(data, _FORMAT, what="what a listing found", where=where, fix=fix)
+        if found.keys() != {*Changes._fields, "format"}:  # the name of its checksum may be what changed
+            raise IntegrityError("what a listing found changed after it was written", where=where, fix=fix)
+    return Changes(**{name: found[name] for name in Changes._fields})
 
 
 def since_before(catalog: TableRef, samples: TableRef) -> dict[str, int]:

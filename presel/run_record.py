@@ -57,6 +57,19 @@ class RunRecord(Reference):
             found += value if isinstance(value, tuple) else [value]
         return [ref for ref in found if isinstance(ref, TableRef)]
 
+    def moved(self, store: str) -> RunRecord:
+        """The same of a store that was copied or moved: where its tables lie now is what counts."""
+
+        def here(value: object) -> object:
+            return value.model_copy(update={"store": store}) if isinstance(value, TableRef) else value
+
+        update = {name: tuple(map(here, value)) if isinstance(value, tuple) else here(value) for name, value in self}
+        update["config"] = self.config.model_copy(update={"store": store})
+        if self.dataset is not None:
+            folder = f"datasets/{self.dataset.name}/{self.dataset.version}"
+            update["dataset"] = self.dataset.model_copy(update={"uri": open_store(store).locate(folder)})
+        return self.model_copy(update=update)
+
     def needed(self) -> list[TableRef]:
         """What must stay on the store for the next run to go on from here."""
         return [*self.tables(), *self.basis]
@@ -96,7 +109,8 @@ def read(store: str, path: str) -> RunRecord:
     by = document.pop("presel", "an unknown version")
     document.pop("format")
     try:
-        return RunRecord.model_validate(document)
+        record = RunRecord.model_validate(document)
+        return record if record.config.store == store else record.moved(store)
     except ValidationError as error:
         first = error.errors()[0]
         raise IntegrityError(

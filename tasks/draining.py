@@ -17,6 +17,7 @@ from prefect.exceptions import TerminationSignal
 
 from presel.errors import EndpointUnavailable
 from presel.instruct.sharing import drain, drained
+from tasks.announcing import withdraw_stopped
 from tasks.board import close_stopped
 
 GRACE_SECONDS = 25.0
@@ -33,6 +34,7 @@ def drain_if_stopped(error: BaseException | None) -> None:
         drain(stopped)
         drained(GRACE_SECONDS)
         close_stopped()
+        withdraw_stopped()
 
 
 @contextmanager

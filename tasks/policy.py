@@ -22,6 +22,7 @@ from presel.keys import short_digest
 from presel.stage import Stage, store_of
 from presel.storage import open_store
 from presel.tables import TableRef
+from tasks.announcing import announce, withdraw
 from tasks.board import close_board, open_board
 from tasks.logs import tidy
 from tasks.orphans import close_orphans
@@ -39,9 +40,9 @@ tidy()
 FLOW: dict[str, Any] = {
     # A flow's own result is in the store already; the references of its tasks persist by their cache policy.
     "persist_result": False,
-    "on_running": [wait_for_the_server, close_orphans, open_board],
-    "on_completion": [close_board],
-    "on_failure": [close_board],
+    "on_running": [wait_for_the_server, announce, close_orphans, open_board],
+    "on_completion": [withdraw, close_board],
+    "on_failure": [withdraw, close_board],
     # No hook for crashed or cancelled runs: a worker starts a process of ten seconds for it and only then reports the crash a
     # second time, which ends a run that somebody has retried meanwhile (seen).
     "task_runner": ConfiguredTaskRunner(),

@@ -70,6 +70,8 @@ def _show_garbage(config: RefreshConfig, collected: Collected) -> None:
         f"{collected.files:,} files ({collected.bytes / 1e6:,.1f} MB) are not needed, {collected.due:,} of them were marked "
         f"by an earlier run; {collected.freed / 1e6:,.1f} MB removed now."
     )
+    if collected.waits_for:
+        words += f" Nothing is removed while a run is under way ({len(collected.waits_for)} now)."
     show_table(f"{config.dataset.name}-garbage", rows, words)
 
 

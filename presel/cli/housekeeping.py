@@ -35,7 +35,10 @@ def gc(
             f"ago or before; {found.freed / 1e6:.1f} MB removed.",
             soft_wrap=True,
         )
-        if found.due and not delete:
+        for run in found.waits_for:
+            since = run.since.strftime("%Y-%m-%d %H:%M UTC")
+            screen.print(f"A run is under way since {since} ({run.run}): nothing is removed before it has ended.")
+        if found.due and not delete and not found.waits_for:
             screen.print("`presel gc --delete` removes those.")
 
     show(found._asdict(), as_json, words)

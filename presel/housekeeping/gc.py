@@ -7,7 +7,10 @@ Everything else below `tables/` and `results/` is what `presel` can make again a
 A refresh that is under way has tables that no record names yet. So removal takes two looks: one that *marks* what is not
 needed (with the time), and a later one that removes what was marked at least `grace` ago and is still not needed. A weekly
 run does both. The grace is six days: a run may wait a day for a batch of answers, and longer for a large pool's vectors.
-Should something be removed under a run nevertheless, the run fails, and the next one makes it again.
+It may also find what was marked long ago and is needed again, so nothing is removed while a run is under way
+(presel.housekeeping.under_way); that is looked at before each output that goes.
+
+A write that was killed leaves a hidden file in a folder. One that is under way looks the same, and the grace tells them apart.
 
 A catalog takes parts over from earlier ones, so liveness is decided file by file. Of an output that goes, the manifest goes
 first: a half removed output does not exist, rather than being broken.
@@ -26,18 +29,22 @@ from pydantic import ValidationError
 from presel import progress, run_record, table_store
 from presel.dataset import versions
 from presel.errors import NotFound
+from presel.housekeeping.under_way import UnderWay, under_way
 from presel.keys import short_digest
 from presel.storage import Entry, Store, open_store
 from presel.tables import TableRef
 
 MARKS = "housekeeping/marked.json"
 GRACE = timedelta(days=6)
+UNFINISHED = "unfinished writes"
 
 
 class Garbage(NamedTuple):
     """Files that nothing needs, relative to the store."""
 
     path: str
+    kind: str
+    """The stage whose output it is of, `results`, or UNFINISHED."""
     bytes: int
     due: bool
     """Marked long enough ago to be removed now."""
@@ -50,19 +57,25 @@ def look(store: str, grace: timedelta = GRACE, now: datetime | None = None) -> l
     """
     place, now = open_store(store), now or datetime.now(UTC)
     needed = _needed(place, store)
-    unneeded = [(entry.path, entry.size) for entry in _removable(place) if not needed.holds(entry.path)]
+    unneeded = [(entry, _kind(entry.path)) for entry in _removable(place) if not needed.holds(entry.path)]
+    unneeded += [(entry, UNFINISHED) for entry in place.leftovers()]
     before = _marks(place)
-    marks = {path: before.get(path, now.isoformat()) for path, _ in unneeded}
+    marks = {entry.path: before.get(entry.path, now.isoformat()) for entry, _ in unneeded}
     if marks != before:
         place.write(MARKS, json.dumps(marks, indent=1, sort_keys=True).encode())
-    return [Garbage(path, size, datetime.fromisoformat(marks[path]) + grace <= now) for path, size in unneeded]
+    return [
+        Garbage(entry.path, kind, entry.size, datetime.fromisoformat(marks[entry.path]) + grace <= now)
+        for entry, kind in unneeded
+    ]
 
 
 def remove(store: str, garbage: Iterable[Garbage]) -> int:
-    """Remove what is due of what a `look` found; returns how many bytes that was."""
+    """Remove what is due of what a `look` found, as long as no run is under way; returns how many bytes that was."""
     place, freed = open_store(store), 0
     due = sorted((found for found in garbage if found.due), key=lambda found: (not _marker(found.path), found.path))
     for done, found in enumerate(due, start=1):
+        if (done == 1 or _marker(found.path)) and under_way(store, GRACE):
+            break
         place.delete(found.path)
         freed += found.bytes
         progress.report("gc", "store", done, len(due), "files", f"{freed / 1e6:,.1f} MB freed")
@@ -78,6 +91,8 @@ class Collected(NamedTuple):
     """Files that were marked long enough ago."""
     freed: int
     """Bytes removed."""
+    waits_for: list[UnderWay]
+    """Runs under way: nothing is removed before they have ended."""
     stages: dict[str, tuple[int, int]]
 
 
@@ -86,15 +101,14 @@ def collect(store: str, delete: bool, grace: timedelta = GRACE) -> Collected:
     garbage = look(store, grace)
     stages: dict[str, tuple[int, int]] = {}
     for found in garbage:
-        top, name = found.path.split("/")[:2]
-        kind = name if top == "tables" else top
-        files, size = stages.get(kind, (0, 0))
-        stages[kind] = (files + 1, size + found.bytes)
+        files, size = stages.get(found.kind, (0, 0))
+        stages[found.kind] = (files + 1, size + found.bytes)
     return Collected(
         files=len(garbage),
         bytes=sum(found.bytes for found in garbage),
         due=sum(found.due for found in garbage),
         freed=remove(store, garbage) if delete else 0,
+        waits_for=under_way(store, GRACE),
         stages=dict(sorted(stages.items())),
     )
 
@@ -145,6 +159,11 @@ def _of_reports(place: Store, store: str) -> Iterator[TableRef]:
 def _removable(place: Store) -> Iterator[Entry]:
     yield from place.list("tables/")
     yield from place.list("results/")
+
+
+def _kind(path: str) -> str:
+    top, name = path.split("/")[:2]
+    return name if top == "tables" else top
 
 
 def _marks(place: Store) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Is what lies on the store what was written? A version file by file, and the tables and answers it was made from.
 
-A version stands on its own: its files are checked against its manifest. Its inputs are known while the latest record is
-that of this very version; of an older one they may have been collected, which is no fault. The pictures are the source's,
-not ours: checking them means reading every one, so it is asked for. Of the ledger all answers are read, not only the published
-ones: what older versions were made of, and what the next may use, was paid for as well.
+A version stands on its own: its files are checked against its manifest, and what names it against what it is. Its inputs are
+known while the latest record is that of this very version; of an older one they may have been collected, which is no fault. The
+pictures are the source's, not ours: checking them means reading every one, so it is asked for. Of the ledger all answers are
+read, not only the published ones: what older versions were made of, and what the next may use, was paid for as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from presel import progress, run_record, table_store
 from presel.config import SourceConfig
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
+from presel.housekeeping.pointers import wrong_pointers
 from presel.images import Rejected
 from presel.instruct.lease_log import damaged
 from presel.instruct.ledger import Ledger
@@ -33,6 +34,8 @@ def verify(version: DatasetRef, record: RunRecord | None = None, pictures: Sourc
     """
     wrong = [f"version {version.version}: {line}" for line in versions.verify(version)]
     broken = bool(wrong)
+    if not broken:
+        wrong += wrong_pointers(version)
     if record is not None:
         wrong += [line for ref in record.needed() for line in _table(ref)]
         wrong += _answers(record)
@@ -58,10 +61,10 @@ def verify_latest(store: str, name: str) -> DatasetRef | None:
 
 
 def record_of(version: DatasetRef, store: str) -> RunRecord | None:
-    """The record of the run that published a version, as long as it is the latest."""
+    """The record of the run that published a version, as long as it is the latest and can be read."""
     try:
         record = run_record.latest(store, version.name)
-    except NotFound:
+    except (NotFound, IntegrityError):  # a damaged one is said with the pointers
         return None
     return record if record.dataset == version else None
 

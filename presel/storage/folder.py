@@ -77,6 +77,16 @@ class FolderStore(Store):
                         stat = _stat(file)
                         yield Entry(path, stat.st_size, _etag(stat))
 
+    def leftovers(self) -> Iterator[Entry]:
+        with _translated(self.uri):
+            for directory, _, names in os.walk(self.root):
+                for name in sorted(names):
+                    file = Path(directory, name)
+                    if name.startswith(_TEMPORARY):
+                        with suppress(FileNotFoundError):  # a write under way is through with it
+                            stat = file.lstat()
+                            yield Entry(file.relative_to(self.root).as_posix(), stat.st_size, _etag(stat))
+
     def delete(self, path: str) -> None:
         with _translated(self.locate(path)):
             self._at(path).unlink(missing_ok=True)

@@ -63,6 +63,10 @@ class Store(ABC):
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is fine."""
 
+    def leftovers(self) -> Iterator[Entry]:
+        """What killed writes left behind, and writes under way, which look the same. A bucket shows neither."""
+        return iter(())
+
     def locate(self, path: str) -> str:
         """The full address of an object, for people."""
         return f"{self.uri.rstrip('/')}/{path}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,8 @@ from presel import run_record, table_store
 from presel.dataset import versions
 from presel.errors import IntegrityError
 from presel.housekeeping.gc import GRACE, MARKS, collect, look, remove
-from presel.housekeeping.verify import verify, verify_latest
+from presel.housekeeping.under_way import announce, withdraw
+from presel.housekeeping.verify import record_of, verify, verify_latest
 from presel.stages.report import build_report
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import put
@@ -139,7 +141,12 @@ def test_reports_of_older_versions_stay(pool: Pool):
     assert not [found for found in look(pool.config.store) if found.path.startswith("tables/report/")]
 
 
-@pytest.mark.parametrize("what", ["version", "manifest", "table", "table's manifest", "ledger", "lease", "picture"])
+POINTERS = ("claim", "latest.json", "record", "catalog pointer", "changes.json")
+
+
+@pytest.mark.parametrize(
+    "what", ["version", "manifest", "table", "table's manifest", "ledger", "lease", "picture", *POINTERS]
+)
 def test_verify_names_the_byte_that_changed(pool: Pool, what: str):
     store, record = Path(pool.config.store), pool.last.record
     target = {
@@ -150,6 +157,11 @@ def test_verify_names_the_byte_that_changed(pool: Pool, what: str):
         "ledger": min((store / "ledger/answers").rglob("*.json")),
         "lease": min((store / "ledger/leases").rglob("*.json")),
         "picture": pool.images / next(iter(pool.last.rows.values()))["key"],
+        "claim": store / "datasets/demo/1/claim.json",
+        "latest.json": store / "datasets/demo/latest.json",
+        "record": store / "runs/demo/latest.json",
+        "catalog pointer": min((store / "catalogs").rglob("listed.json")),
+        "changes.json": store / record.catalog.folder / "changes.json",
     }[what]
     data = bytearray(target.read_bytes())
     data[len(data) // 2] ^= 1
@@ -171,3 +183,53 @@ def test_verify_names_what_is_gone(pool: Pool):
     wrong = verify(versions.latest(str(store), "demo"), record)
     assert len(wrong) == 3
     assert all("gone" in line for line in wrong)
+
+
+def test_a_store_that_was_moved_is_verified_with_all_that_it_was_made_from(pool: Pool, tmp_path: Path):
+    moved = shutil.copytree(pool.config.store, tmp_path / "elsewhere")
+    version = versions.latest(str(moved), "demo")
+    record = record_of(version, str(moved))
+    assert verify(version, record) == []
+    (moved / record.samples.parts[0].path).unlink()
+    [line] = verify(version, record)
+    assert "gone" in line
+
+
+def test_what_a_killed_write_left_goes_after_the_grace(pool: Pool):
+    left = [Path(pool.config.store, folder, ".presel-write-killed") for folder in ("", "ledger", "datasets/demo/1")]
+    for file in left:
+        file.write_bytes(b"half of it")
+    now = datetime.now(UTC)
+    assert {found.kind for found in look(pool.config.store, now=now)} == {"unfinished writes"}
+    assert collect(pool.config.store, delete=True).freed == 0
+    assert remove(pool.config.store, look(pool.config.store, now=now + GRACE + timedelta(hours=1))) == 30
+    assert not any(file.exists() for file in left)
+
+
+def test_nothing_is_removed_beneath_a_run_that_needs_again_what_was_marked_long_ago(pool: Pool):
+    keys = put(pool, "photo", range(900, 920))
+    pool.refresh()
+    second = {path for path in files(pool.config.store) if path.startswith("tables/")}
+    for key in keys:
+        (pool.images / key).unlink()
+    pool.refresh()
+    now = datetime.now(UTC)
+    look(pool.config.store, now=now - 2 * GRACE)
+    announce(pool.config.store, "the pool as it was", now)
+    found = collect(pool.config.store, delete=True)
+    assert found.due > 0
+    assert (found.freed, [run.run for run in found.waits_for]) == (0, ["the pool as it was"])
+    assert second <= files(pool.config.store).keys()
+    withdraw(pool.config.store, "the pool as it was")
+    assert collect(pool.config.store, delete=True).freed > 0
+
+
+def test_a_run_that_was_killed_holds_nothing_back_for_ever(pool: Pool):
+    put(pool, "photo", range(900, 920))
+    pool.refresh()
+    now = datetime.now(UTC)
+    look(pool.config.store, now=now - 2 * GRACE)
+    announce(pool.config.store, "killed", now - GRACE - timedelta(hours=1))
+    found = collect(pool.config.store, delete=True)
+    assert found.waits_for == []
+    assert found.freed > 0
