@@ -6,28 +6,44 @@ Two habits of Prefect's client stand against that, and it has a setting for neit
   slot) make a client of their own. That is to let a wrong address fail at once. A flow that runs has the right address, so
   from then on every client of its process counts as connected, and `PREFECT_CLIENT_MAX_RETRIES` decides: tries after 2, 4, 8 s
   and so on, so that a run loses at most as long again as the server was away.
-- The lease of a deployment's one slot lasts 300 s and is renewed when 225 are gone. A server that stops in between for longer
-  than the other 75 finds it expired, gives the slot away, and the run ends itself. Renewed after 90 s, at least 210 are left.
+- The lease of a deployment's one slot is renewed for 300 s at a time. A server that was away for longer finds it expired, gives
+  the slot away, and the run ends itself (seen after 250 s). Here it is renewed for an hour, as long as requests are tried. The
+  slot of a run whose machine is gone comes free all the same, when the run is marked as crashed.
 
 What is touched are private names. `tests/tasks/test_patience.py` fails should a new version of Prefect have no use for them.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
 from prefect import Flow
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.client.schemas.objects import FlowRun, State
 
-RENEWED_AFTER = 0.3
-"""Share of a lease's length (300 s for a deployment's slot)."""
+LEASE = 3600.0
+"""Seconds that a deployment's slot is kept without word from its run."""
 
 _CONNECTED = property(lambda _client: True, lambda _client, _value: None)
 
 
 def wait_for_the_server(_flow: Flow[..., object], _flow_run: FlowRun, _state: State) -> None:
-    """A hook of every flow (`on_running`). Doing it twice changes nothing."""
+    """A hook of every flow (`on_running`), called before its first lease is renewed. Doing it twice changes nothing."""
     from prefect.concurrency import _leases  # a Prefect without it costs this hook, which is logged, and not the flow
 
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         client._has_connected = _CONNECTED  # type: ignore[assignment] # the instances' own value no longer counts
-    _leases._RENEWAL_FRACTION = RENEWED_AFTER
+    _leases._renew_concurrency_lease_with_retries = _for_long(_leases._renew_concurrency_lease_with_retries)
+
+
+def _for_long(renew: Callable[..., bool]) -> Callable[..., bool]:
+    renew = getattr(renew, "__wrapped__", renew)
+
+    @functools.wraps(renew)
+    def renewed(client: Any, lease_id: UUID, _seconds: float, stop: Any) -> bool:
+        return renew(client, lease_id, LEASE, stop)
+
+    return renewed

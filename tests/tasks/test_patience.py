@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
+import contextvars
+import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
+from uuid import uuid4
 
 import httpx
 import pytest
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
 from prefect.concurrency import _leases
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from presel.cli.prefect_run import free_port
-from tasks.patience import RENEWED_AFTER, wait_for_the_server
+from tasks.patience import LEASE, wait_for_the_server
 from tasks.policy import FLOW
 
 
@@ -23,7 +26,8 @@ def patient(monkeypatch):
     """What the hook sets, for one test."""
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         monkeypatch.setattr(client, "_has_connected", False, raising=False)
-    monkeypatch.setattr(_leases, "_RENEWAL_FRACTION", _leases._RENEWAL_FRACTION)
+    name = "_renew_concurrency_lease_with_retries"
+    monkeypatch.setattr(_leases, name, getattr(_leases, name))
     return lambda: wait_for_the_server(None, None, None)
 
 
@@ -70,7 +74,37 @@ def test_a_server_that_stays_away_is_not_waited_for_longer_than_the_setting_says
         client.get(f"http://127.0.0.1:{free_port()}/")
 
 
-def test_leases_are_renewed_early(patient):
+class Leasing(BaseHTTPRequestHandler):
+    """A server that grants what it is asked for, and notes for how long."""
+
+    asked: ClassVar[list[float]] = []
+
+    def do_GET(self):
+        self.send_error(404)  # there are no tokens against forged requests here
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body["lease_duration"])
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_slot_is_kept_as_long_as_a_server_is_waited_for(patient):
     patient()
-    assert "_RENEWAL_FRACTION" in inspect.getsource(_leases._lease_renewal_loop)
-    assert _leases._RENEWAL_FRACTION == RENEWED_AFTER
+    patient()
+    with HTTPServer(("127.0.0.1", 0), Leasing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+            stop = threading.Event()
+            here = contextvars.copy_context().run  # where the setting is
+            renewing = threading.Thread(target=here, args=(_leases._lease_renewal_loop, uuid4(), 300, stop))
+            renewing.start()
+            while not Leasing.asked and renewing.is_alive():
+                time.sleep(0.05)
+            stop.set()
+            renewing.join(30)
+        server.shutdown()
+    assert Leasing.asked == [LEASE]
