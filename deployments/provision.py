@@ -44,7 +44,11 @@ _ALIVE_OR_ENDED = {
 
 
 _SUBJECT = "presel: {{ flow_run.name }} is {{ flow_run.state.name }}"
-_BODY = "{{ flow_run.state.message }}\n{{ flow_run|ui_url or '' }}"
+_APPROVAL = "Its plan is made. Open the run: its artifacts hold the plan and the price, Resume pays, Cancel ends it."
+_BODY = (
+    "{% if flow_run.state.name == 'Paused' %}" + _APPROVAL + "{% else %}{{ flow_run.state.message or '' }}{% endif %}"
+    "\n{{ flow_run|ui_url or '' }}"
+)
 
 
 def provision(store: str, pool_type: str = "process", notify: str | None = None) -> None:
