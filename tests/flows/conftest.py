@@ -19,6 +19,8 @@ from tests.flows.started import IMAGES, SECRET
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server's address; `<address>/api` is the API that flows of this process report to."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -51,6 +53,9 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             with temporary_settings(quick):
                 yield address
         finally:
+            # While there is a server to hear them: at its exit pytest would wait for one that is gone (seen: over a minute).
+            for worker in (EventsWorker, APILogWorker):
+                worker.drain_all(timeout=60)
             process.terminate()
 
 
