@@ -24,7 +24,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
     price_reference(samples, config)
-    reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed))
+    reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed)).result()
     instructed = instruct.map(reference, unmapped(source), unmapped(config.generator), unmapped(images)).result()
     basis = choose_basis(instructed, config)
     model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
@@ -39,7 +39,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     budget = plan_budget(samples, rankings, instructed, relevance, config.weights, config.budget, seed)
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
-        reference=reference.result(), reference_instructions=instructed, model=model, relevance=relevance,
+        reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
         rankings=rankings, plan=budget, history=paid, basis=basis.kept,
     )  # fmt: skip
     show_plan(record)

@@ -25,6 +25,7 @@ from presel.report.pieces import picture
 from presel.run_record import RunRecord
 from presel.storage import open_store
 from presel.summary import Summary, report_address
+from presel.tables import DatasetRef
 
 _REJECT_ROWS = 500
 _APPROVAL_ROWS = 25
@@ -161,8 +162,11 @@ def _doubt(lines: Sequence[TaskLine]) -> str:
 # --- after it was spent ------------------------------------------------------------------------------------------------------
 
 
-def result_markdown(run: Summary) -> str:
-    """What came of it, in a page: the version and what it changed, money, where things lie, what was refused."""
+def result_markdown(run: Summary, begun: datetime) -> str:
+    """What came of it, in a page: the version and what it changed, money, where things lie, what was refused.
+
+    `begun`: when the run began; a version that is older was found unchanged.
+    """
     dataset = run.record.dataset
     if dataset is None:
         raise InputError("the run has published nothing", where="presel.control_room", fix="publish first")
@@ -175,8 +179,18 @@ def result_markdown(run: Summary) -> str:
         f"## {dataset.name}, version {dataset.version}\n\n"
         f"**{dataset.records:,} records** of {usable:,} usable images, instructed for **{dollars(run.money.paid)}**; "
         f"all of them would have cost about {dollars(run.money.everything)}. {_cap_words(run.record, 0.0)}\n\n"
-        f"{since}: {counts}.\n\n"
+        f"{_unchanged(dataset, begun)}{since}: {counts}.\n\n"
         f"- {_report_words(run.record)}\n- The dataset: `{dataset.uri}`\n\n{_refused(run)}"
+    )
+
+
+def _unchanged(dataset: DatasetRef, begun: datetime) -> str:
+    made = datetime.fromisoformat(versions.manifest(dataset)["run"]["created"])
+    if made >= begun.replace(microsecond=0):
+        return ""
+    return (
+        f"**Nothing has changed: version {dataset.version} of {made:%Y-%m-%d %H:%M} UTC stands, nothing was published.** "
+        "What it had brought: "
     )
 
 
@@ -185,9 +199,7 @@ def report_link(record: RunRecord) -> str | None:
     if record.report is None:
         return None
     path, served = f"{record.report.folder}/page.html", record.config.execution.store_url
-    if served:
-        return f"{served.rstrip('/')}/{path}"
-    return open_store(record.report.store).link(path, "text/html; charset=utf-8")
+    return open_store(record.report.store).link(path, "text/html; charset=utf-8", served)
 
 
 def _report_words(record: RunRecord) -> str:

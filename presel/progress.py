@@ -56,6 +56,10 @@ def listening(*listeners: Listener) -> Iterator[None]:
         _listeners.reset(token)
 
 
+_TOO_SHORT = 1.0
+"""Seconds of work that say nothing about how fast it goes."""
+
+
 class Pace:
     """Units a second over the last minute, so that a pause or a burst of answers paid for already is soon forgotten."""
 
@@ -80,6 +84,8 @@ class Pace:
         rate = self.rate
         if not rate:
             return "nothing has moved lately" if self._marks[-1][1] else "nothing has moved yet"
+        if self._now() - self._marks[0][0] < _TOO_SHORT:
+            return "just begun"
         speed = f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.1f} {unit}/s"
         speed = speed if rate >= 1 else f"{60 * rate:.1f} {unit}/min"
         return f"{speed}, about {duration(left / rate)} left" if left > 0 else speed

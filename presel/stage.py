@@ -45,12 +45,15 @@ class Stage(Generic[P]):
         store, key = store_of(bound.arguments), self.key(bound.arguments)
         found = table_store.find(store, self.name, key)
         if found is not None:
-            log.info("%s %s: already there", self.name, key)
+            log.info("%s %s: already there", self.name, found.label)
             return found
         out = Output(store, self.name, key)
         self._body(out, *args, **kwargs)
         made = out.commit(_described(bound.arguments))
-        log.info("%s %s: %d rows, %d rejects", self.name, made.label, made.rows, made.rejects)
+        if made.parts:
+            log.info("%s %s: %d rows, %d rejects", self.name, made.label, made.rows, made.rejects)
+        else:
+            log.info("%s: made", self.name)
         return made
 
     def key(self, inputs: Mapping[str, Any]) -> str:

@@ -4,8 +4,8 @@ the money spent, against the cap.
 A run of hundreds of tasks has hundreds of bars and no sum; this is the sum. It is an artifact of the flow run with the key
 `<dataset>-board`, and its description is the one line that matters, which the UI's list of artifacts shows without a click.
 
-Tasks are counted where the flow submits them, their progress is heard in the threads that run them. With `execution.runner:
-ray` or `dask` they run elsewhere: there the board shows only what the flow itself calls, and each task run shows the rest.
+Tasks are counted where the flow calls or submits them, their progress is heard in the threads that run them. With
+`execution.runner: ray` or `dask` those are elsewhere: there the board counts tasks, and each task run shows how far it is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import fsum
-from threading import RLock
+from threading import RLock, Timer
 from typing import Any
 
 from prefect import Flow, runtime
@@ -29,28 +29,18 @@ from tasks.artifacts import LiveArtifact
 
 RUNNING = "Running"
 _SECONDS_BETWEEN_UPDATES = 3.0
-_ANOTHER_ROUND = 1.0
-"""Seconds since the last task of a stage was over: one that is submitted later belongs to the next time it comes up."""
 
 
 @dataclass(eq=False)
 class Lane:
-    """One stage (the second time a stage comes up, another lane): its tasks, and what those that work here have told."""
+    """One stage in one round (instructing has two): its tasks, and what those that work here have told."""
 
     stage: str
+    name: str
     submitted: int = 0
     ended: Counter[str] = field(default_factory=Counter)
-    ended_at: float = 0.0
     told: dict[str, Progress] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
-
-    @property
-    def name(self) -> str:
-        """The stage, and what its labels have in common: `instruct reference` for `reference chart`, `reference clock`."""
-        labels = [progress.label.split() for progress in self.told.values()]
-        first = {words[0] for words in labels if len(words) > 1}
-        common = first.pop() if len(first) == 1 and all(len(words) > 1 for words in labels) else ""
-        return self.stage if common in self.stage else f"{self.stage} {common}"
 
     @property
     def tasks(self) -> int:
@@ -79,6 +69,11 @@ class Lane:
     def unit(self) -> str:
         return next(iter(self.told.values())).unit if self.told else "tasks"
 
+    @property
+    def note(self) -> str:
+        """What its only task says beside the numbers."""
+        return next(iter(self.told.values())).note if len(self.told) == 1 and self.submitted == 1 else ""
+
 
 class Board:
     """What is known of one flow run. Thread-safe."""
@@ -89,31 +84,22 @@ class Board:
         self._lock = RLock()
         self._began = time.monotonic()
         self._next = self._began
+        self._later: Timer | None = None
         self._over = False
 
-    def submitted(self, stage: str) -> Lane:
-        """One more task of a stage."""
+    def begun(self, stage: str, name: str) -> Lane:
+        """One more task of a stage was called or submitted; `name` is that of the stage in this round."""
         with self._lock:
-            lane = self._lane(stage)
-            if lane.submitted and lane.over and time.monotonic() - lane.ended_at > _ANOTHER_ROUND:
-                lane = Lane(stage)
-                self.lanes.append(lane)
+            lane = next((lane for lane in self.lanes if lane.name == name), None) or self._add(stage, name)
             lane.submitted += 1
-            return lane
+        self._show_if_due()
+        return lane
 
     def ended(self, lane: Lane, state: str) -> None:
         """One of its tasks is over."""
         with self._lock:
             lane.ended[state] += 1
-            lane.ended_at = time.monotonic()
         self._show_if_due()
-
-    def ran(self, stage: str, state: str) -> None:
-        """A task that the flow called, and did not submit, is over."""
-        with self._lock:
-            lane = next((lane for lane in self.lanes if lane.stage == stage and not lane.submitted), None)
-        if lane is not None:
-            self.ended(lane, state)
 
     def listener(self, stage: str, task_run: str) -> Listener:
         """Hears the progress of one task run."""
@@ -149,25 +135,48 @@ class Board:
     def line(self, state: str) -> str:
         """The line that matters: what is being done, or where it ended."""
         with self._lock:
-            busy = [lane for lane in self.lanes if not lane.over and (lane.total or lane.silent)]
+            busy = [lane for lane in self.lanes if not lane.over]
             words = "; ".join(f"{lane.name}: {_done(lane)}, {_pace(lane)}" for lane in busy) or "between two stages"
-            return f"{words if state == RUNNING else state}.{self._money()}"
+            came = "" if state == RUNNING else self._came()
+            return f"{words if state == RUNNING else state}.{came}{self._money()}"
 
     def _lane(self, stage: str) -> Lane:
         """The latest of that stage."""
-        for lane in reversed(self.lanes):
-            if lane.stage == stage:
-                return lane
-        self.lanes.append(Lane(stage))
+        return next((lane for lane in reversed(self.lanes) if lane.stage == stage), None) or self._add(stage, stage)
+
+    def _add(self, stage: str, name: str) -> Lane:
+        self.lanes.append(Lane(stage, name))
         return self.lanes[-1]
 
     def _show_if_due(self) -> None:
+        """At once, or when the time between two updates is over: the last thing that happened is always shown."""
         with self._lock:
-            now = time.monotonic()
-            if self._over or now < self._next:
+            wait = self._next - time.monotonic()
+            if self._over or self._later is not None:
                 return
-            self._next = now + _SECONDS_BETWEEN_UPDATES
+            if wait > 0:
+                self._later = Timer(wait, self._show_later)
+                self._later.daemon = True
+                self._later.start()
+                return
+            self._next += _SECONDS_BETWEEN_UPDATES - wait
         self._show(RUNNING)
+
+    def _show_later(self) -> None:
+        with self._lock:
+            self._later = None
+        self._show_if_due()
+
+    def _came(self) -> str:
+        """What was published, in the words of the stage that did."""
+        return next(
+            (
+                f" {note[0].upper()}{note[1:]}."
+                for lane in self.lanes
+                if lane.stage == "publish" and (note := lane.note)
+            ),
+            "",
+        )
 
     def _show(self, state: str) -> None:
         self._artifact.say(self.page(state), self.line(state))
@@ -199,7 +208,7 @@ def _done(lane: Lane) -> str:
     if not lane.told:
         return "" if lane.over else f"{lane.ended.total():,} of {lane.tasks:,} tasks"
     if lane.over:
-        return f"{lane.done:,} {lane.unit}"
+        return f"{lane.done:,} {lane.unit}" + (f": {lane.note}" if lane.note else "")
     share = min(1.0, lane.done / lane.total) if lane.total else 0.0
     return f"{lane.done:,} of {'about ' if lane.silent else ''}{lane.total:,.0f} {lane.unit} ({share:.0%})"
 

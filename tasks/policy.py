@@ -30,7 +30,7 @@ from tasks.patience import wait_for_the_server
 from tasks.resources import Resource, declare
 from tasks.results import RESULTS
 from tasks.runner import ConfiguredTaskRunner
-from tasks.watched import watched
+from tasks.watched import WatchedTask, watched
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +82,7 @@ class Policy:
 
     def stage_task(self, stage: Stage[P], run_name: str) -> Task[P, TableRef]:
         """A cached task. `run_name` is what the UI shows; `{parameter.field}` is filled in from the inputs."""
-        return Task(
+        return WatchedTask(
             watched(stage, stage.name),
             name=stage.name,
             task_run_name=run_name,
@@ -94,7 +94,9 @@ class Policy:
 
     def plain_task(self, function: Callable[P, R], name: str) -> Task[P, R]:
         """A task that must look at the world, or show something, every time."""
-        return Task(watched(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common(name))
+        return WatchedTask(
+            watched(function, name), name=name, task_run_name=name, cache_policy=NO_CACHE, **self._common(name)
+        )
 
     def _common(self, name: str) -> dict[str, Any]:
         declare(name, self.resource)

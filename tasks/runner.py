@@ -28,8 +28,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError
-from tasks.board import Board, board
+from tasks.board import Board, Lane, board
 from tasks.draining import drain_if_stopped
+from tasks.naming import stage_in_words
 from tasks.resources import Resource, resource_of
 
 
@@ -56,12 +57,12 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         future: PrefectFuture[Any]
         if execution.runner == "threads" or resource_of(task.name) is Resource.API:
             future = self._here(execution).submit(task, parameters, wait_for, dependencies)
-            if shown := board():
-                _count_on(shown, task.name, future)
-            return future
-        runner = self._there(execution)
-        with _resources(task, execution):
-            future = runner.submit(task, parameters, wait_for, dependencies)
+        else:
+            runner = self._there(execution)
+            with _resources(task, execution):
+                future = runner.submit(task, parameters, wait_for, dependencies)
+        if shown := board():
+            _count_on(shown, shown.begun(task.name, stage_in_words(task, parameters)), future)
         return future
 
     def _here(self, execution: ExecutionConfig) -> TaskRunner[Any]:
@@ -143,15 +144,14 @@ def _execution_of_this_run() -> ExecutionConfig:
     return config.execution if isinstance(config, RefreshConfig) else ExecutionConfig()
 
 
-def _count_on(shown: Board, stage: str, future: PrefectFuture[Any]) -> None:
-    """Tell the board of a task, and of the state it ends in."""
+def _count_on(shown: Board, lane: Lane, future: PrefectFuture[Any]) -> None:
+    """Tell the board of the state that a task ends in."""
 
     def ended(done: PrefectFuture[Any]) -> None:
         with suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # where the run is told to stop
             done.wait()  # it is over: this only fetches its state
             shown.ended(lane, str(done.state.name))
 
-    lane = shown.submitted(stage)
     future.add_done_callback(ended)
 
 

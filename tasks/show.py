@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+from prefect import runtime
 
 from presel import control_room, progress, run_record
 from presel.catalog import in_words, since_before
@@ -53,12 +55,19 @@ def _show_results(record: RunRecord) -> None:
     run_record.save(record)
     name, run = record.config.dataset.name, Summary(record)
     show_markdown(
-        f"{name}-result", control_room.result_markdown(run), "The version, its price, the report, what was refused"
+        f"{name}-result",
+        control_room.result_markdown(run, _begun()),
+        "The version, its price, the report, what was refused",
     )
     show_table(f"{name}-rejects", control_room.reject_rows(run), control_room.reject_words(run))
     pool_map, gallery = (control_room.made_with_the_report(record, file) for file in ("map.md", "gallery.md"))
     show_markdown(f"{name}-map", pool_map, "The pool in two dimensions, with the picks")
     show_markdown(f"{name}-gallery", gallery, "Picks of every task with their instructions")
+
+
+def _begun() -> datetime:
+    """When this flow run was to begin."""
+    return runtime.flow_run.scheduled_start_time or datetime.now(UTC)
 
 
 def _show_garbage(config: RefreshConfig, collected: Collected) -> None:

@@ -1,4 +1,8 @@
-"""A stage with everybody who watches it: the progress artifact of its task run, the board of its flow run, the meters."""
+"""A stage with everybody who watches it: the progress artifact of its task run, the board of its flow run, the meters.
+
+The board also hears of tasks that never run because they are cached, so it is told where they are called (here) or submitted
+(tasks/runner.py), not by the function that they would run.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,31 @@ import functools
 import inspect
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import runtime
+from prefect import Task, runtime
 
 from presel.progress import listening
 from tasks.board import board
 from tasks.metrics import meters
+from tasks.naming import stage_in_words
 from tasks.progress import ProgressArtifact
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class WatchedTask(Task[P, R]):
+    """A task that tells the board when a flow calls it, and how that ended."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        shown = board()
+        if shown is None or kwargs.get("return_state"):
+            return super().__call__(*args, **kwargs)
+        lane = shown.begun(self.name, stage_in_words(self, {}))
+        state = super().__call__(*args, return_state=True, **kwargs)
+        shown.ended(lane, str(state.name))
+        return state.result()
 
 
 def watched(function: Callable[P, R], name: str) -> Callable[P, R]:
@@ -34,8 +52,6 @@ def watched(function: Callable[P, R], name: str) -> Callable[P, R]:
             state = "Completed"
             return result
         finally:
-            if shown:
-                shown.ran(name, state)
             if counted:
                 counted.ran(name, state, time.monotonic() - started, result)
 

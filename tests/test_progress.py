@@ -38,6 +38,7 @@ def test_the_pace_is_that_of_the_last_minute() -> None:
         ([(60.0, 12.0)], 40, "12.0 images/min, about 3 min left"),
         ([(2.0, 50.0)], 0, "25 images/s"),
         ([], 10, "nothing has moved yet"),
+        ([(0.001, 1.0)], 29, "just begun"),
         ([(1.0, 5.0), (70.0, 5.0), (140.0, 5.0)], 10, "nothing has moved lately"),
     ],
 )

@@ -227,3 +227,14 @@ def test_a_link_is_signed_as_every_server_accepts_it_in_every_region(tmp_path: P
         link = open_store(uri).link("page.html", "text/html")
     assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
     assert "X-Amz-Expires=604800" in link
+
+
+def test_a_link_for_another_name_of_the_same_server_is_signed_for_that_name_and_any_other_address_is_left_alone(
+    tmp_path: Path,
+) -> None:
+    store = open_store(address("s3", tmp_path))
+    bucket = store.uri.removeprefix("s3://").strip("/")
+    link = store.link("page.html", "text/html", f"http://browsers.example:9000/{bucket}/")
+    assert link.startswith(f"http://browsers.example:9000/{bucket}/page.html?")
+    assert "X-Amz-SignedHeaders=host&X-Amz-Signature=" in link
+    assert store.link("page.html", "text/html", "https://cdn.example/x/") == "https://cdn.example/x/page.html"

@@ -39,7 +39,8 @@ class ExecutionConfig(Section):
     store_url: str | None = Field(
         None,
         pattern=r"^https?://\S+$",
-        description="where browsers reach the store, for links in the UI; null: S3 links are signed, folders have none",
+        description="address of the store for browsers, for links in the UI (signed if it ends in an S3 bucket and prefix); "
+        "null: S3 links are signed for the workers' endpoint, folders have none",
     )
     approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")
     approval_timeout: float = Field(72.0, gt=0, description="hours after which an unapproved run ends")

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
 from presel.config import S3Config
 from presel.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, StorageError, StorageUnavailable
@@ -133,11 +134,20 @@ class S3Store(Store):
             return False
         return True
 
-    def link(self, path: str, kind: str) -> str | None:
-        """Signed, for a week at most (that is S3's limit; credentials of a role end it sooner)."""
+    def link(self, path: str, kind: str, served: str | None = None) -> str | None:
+        """Signed, for a week at most (that is S3's limit; credentials of a role end it sooner).
+
+        `http://localhost:9000/bucket/prefix` is taken for the same server by another name, and signed for that; `served`
+        that does not end in the bucket and the prefix is somebody else's way to the objects, and has no signature.
+        """
+        access, at = self._access, urlsplit(served or "")
+        if served and at.path.strip("/") != f"{self.bucket}/{self.prefix}".strip("/"):
+            return super().link(path, kind, served)
+        if served:
+            access = access.model_copy(update={"endpoint_url": f"{at.scheme}://{at.netloc}", "addressing": "path"})
         what = {"Bucket": self.bucket, "Key": self.prefix + path, "ResponseContentType": kind}
         # For links, and in some regions, botocore falls back to version 2, which R2 and newer buckets of AWS refuse.
-        signing = s3_client.client(s3_client.identity(self._access), "s3v4")
+        signing = s3_client.client(s3_client.identity(access), "s3v4")
         return signing.generate_presigned_url("get_object", Params=what, ExpiresIn=_A_WEEK)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:

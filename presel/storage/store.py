@@ -71,9 +71,12 @@ class Store(ABC):
         """The full address of an object, for people."""
         return f"{self.uri.rstrip('/')}/{path}"
 
-    def link(self, path: str, kind: str) -> str | None:  # noqa: ARG002 - a folder has none
-        """An http address at which a browser gets an object as that media type; None where the store has no such thing."""
-        return None
+    def link(self, path: str, kind: str, served: str | None = None) -> str | None:  # noqa: ARG002 - a folder has no type
+        """An http address at which a browser gets an object as that media type; None where the store has no such thing.
+
+        `served`: the address of the store itself, where browsers reach it by another than programs do.
+        """
+        return f"{served.rstrip('/')}/{path}" if served else None
 
 
 @lru_cache(maxsize=64)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from PIL import Image
 
 from presel import control_room, table_store
+from presel.dataset import versions
 from presel.errors import InputError
 from presel.run_record import RunRecord
 from presel.summary import Summary
 from presel.tables import rows_of
 from tests.report.synthetic import TASKS
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 WIDEST = 10
 """Columns that the UI's table has room for."""
 
@@ -66,7 +69,11 @@ def test_the_form_that_asks_for_approval_shows_where_the_money_goes(reported: Ru
 
 def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunRecord) -> None:
     run = Summary(reported)
-    rows, words, page = control_room.reject_rows(run), control_room.reject_words(run), control_room.result_markdown(run)
+    rows, words, page = (
+        control_room.reject_rows(run),
+        control_room.reject_words(run),
+        control_room.result_markdown(run, LONG_AGO),
+    )
     counts = run.reject_counts()
     assert len(rows) == len(run.rejects) == sum(counts.values())
     for reason, count in counts.items():
@@ -78,14 +85,24 @@ def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunReco
         assert f"| {shown} | " in page
 
 
+def test_a_run_that_publishes_nothing_says_so_before_anything_else(reported: RunRecord) -> None:
+    assert reported.dataset is not None
+    made = datetime.fromisoformat(versions.manifest(reported.dataset)["run"]["created"])
+    said = {
+        later: control_room.result_markdown(Summary(reported), made + timedelta(seconds=later)) for later in (-60, 60)
+    }
+    assert "Nothing has changed" not in said[-60]
+    assert "**Nothing has changed: version 1 of " in said[60].splitlines()[4]
+
+
 def test_the_result_says_where_the_report_lies(reported: RunRecord) -> None:
-    assert "presel report --to report.html" in control_room.result_markdown(Summary(reported))
+    assert "presel report --to report.html" in control_room.result_markdown(Summary(reported), LONG_AGO)
     execution = reported.config.execution.model_copy(update={"store_url": "https://store.example/presel/"})
     served = reported.model_copy(update={"config": reported.config.model_copy(update={"execution": execution})})
     assert reported.report is not None
     address = f"https://store.example/presel/{reported.report.folder}/page.html"
     assert control_room.report_link(served) == address
-    assert f"[The report]({address})" in control_room.result_markdown(Summary(served))
+    assert f"[The report]({address})" in control_room.result_markdown(Summary(served), LONG_AGO)
 
 
 @pytest.mark.parametrize("name", ["weights", "map.md", "gallery.md"])

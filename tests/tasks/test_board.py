@@ -25,7 +25,7 @@ def asked(label: str, done: int, total: int, spent: float = 0.0) -> Progress:
 def test_a_stage_adds_up_what_its_tasks_have_told_and_estimates_those_that_have_not_begun() -> None:
     board = Board("demo", "run")
     for _ in range(4):
-        lane = board.submitted("instruct")
+        lane = board.begun("instruct", "instruct reference")
     board.listener("instruct", "a")(asked("reference chart", 2, 10))
     board.listener("instruct", "b")(asked("reference clock", 3, 10))
     assert "| instruct reference | 0 of 4 | 5 of about 40 instructions (12%) |" in board.page(RUNNING)
@@ -42,17 +42,18 @@ def test_money_is_summed_over_tasks_and_held_against_the_cap() -> None:
 
 def test_a_report_that_comes_again_replaces_the_one_before() -> None:
     board = Board("demo", "run")
+    lane = board.begun("embed", "embed")
     hear = board.listener("embed", "a")
     for done in (10, 20, 30):
         hear(Progress("embed", "00000", done, 30, "images"))
     assert "30 of 30 images (100%)" in board.page(RUNNING)
-    board.ran("embed", "Completed")
+    board.ended(lane, "Completed")
     assert "| embed | 1 of 1 | 30 images |  |" in board.page(RUNNING)
 
 
 def test_what_was_cached_or_failed_is_counted_apart() -> None:
     board = Board("demo", "run")
-    lanes = [board.submitted("rank") for _ in range(3)]
+    lanes = [board.begun("rank", "rank") for _ in range(3)]
     for lane, state in zip(lanes, ("Cached", "Completed", "Failed"), strict=True):
         board.ended(lane, state)
     assert "| rank | 3 of 3 (1 cached, 1 failed) |" in board.page(RUNNING)
@@ -60,7 +61,7 @@ def test_what_was_cached_or_failed_is_counted_apart() -> None:
 
 def test_a_run_that_has_ended_has_no_pace_and_says_how() -> None:
     board = Board("demo", "run")
-    board.submitted("instruct")
+    board.begun("instruct", "instruct")
     board.listener("instruct", "a")(asked("reference chart", 1, 4))
     page = board.page("Failed: no key")
     assert page.startswith("**Failed: no key**")
@@ -70,7 +71,7 @@ def test_a_run_that_has_ended_has_no_pace_and_says_how() -> None:
 
 def test_a_board_that_has_ended_does_not_say_running_again() -> None:
     board = Board("demo", "run")
-    lane = board.submitted("instruct")
+    lane = board.begun("instruct", "instruct")
     hear = board.listener("instruct", "a")
     hear(asked("reference chart", 1, 2))
     board.end("Stopped by a signal")
