@@ -27,7 +27,7 @@ from presel.report.card import plain
 from presel.report.figures import dollars
 from tasks.artifacts import LiveArtifact
 
-RUNNING = "Running"
+BOARD, RUNNING = "board", "Running"
 _SECONDS_BETWEEN_UPDATES = 3.0
 
 
@@ -80,7 +80,7 @@ class Board:
 
     def __init__(self, name: str, flow_run: str) -> None:
         self.lanes: list[Lane] = []
-        self._artifact = LiveArtifact("markdown", f"{name}-board", flow_run)
+        self._artifact = LiveArtifact("markdown", f"{name}-{BOARD}", flow_run)
         self._lock = RLock()
         self._began = time.monotonic()
         self._next = self._began

@@ -1,50 +1,73 @@
-"""Task runs that a killed attempt left behind: Prefect never closes them, and the graph would draw their bars for ever.
+"""What killed runs left behind: Prefect never closes their task runs, and the graph would draw the bars for ever; and their
+board still says Running.
 
-A hook of every flow (`on_running`), so no flow has a line for it. On the first attempt it costs one request.
+A hook of every flow (`on_running`), so no flow has a line for it. The next run of a flow closes what is left of any run of it
+that is marked as crashed, and a retry what is left of its own earlier attempts. If there is nothing it costs two requests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    FlowFilter,
+    FlowFilterId,
     FlowRunFilter,
     FlowRunFilterId,
-    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
     TaskRunFilter,
     TaskRunFilterState,
     TaskRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.states import Crashed
 
-_OPEN = [StateType.RUNNING, StateType.PENDING]
-_WHY = "left behind by an attempt that was killed"
+from tasks.board import BOARD, RUNNING
+
+_WHY = "left behind by a run that was killed"
+_OPEN = TaskRunFilter(
+    state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+)
+_CRASHED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CRASHED])))
+_PAGE = 200
 
 
 def close_orphans(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> None:
-    """Mark what earlier attempts of this flow run left unfinished as crashed, flows within it included."""
+    """Mark what earlier attempts of this run and crashed runs of this flow left unfinished as crashed."""
     with get_client(sync_client=True) as client:
         attempt = client.read_flow_run(flow_run.id).run_count
-        if attempt > 1:
-            _close_tasks(client, flow_run.id, before=attempt)
-            _close_inner(client, flow_run.id)
-
-
-def _close_inner(client: SyncPrefectClient, parent: UUID) -> None:
-    """Flows within: this attempt has not started any yet, so all that are open are orphans."""
-    inner = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[parent]))
-    for run in client.read_flow_runs(flow_run_filter=inner):
-        _close_tasks(client, run.id)
-        if run.state is not None and not run.state.is_final():
-            client.set_flow_run_state(run.id, Crashed(message=_WHY), force=True)
-
-
-def _close_tasks(client: SyncPrefectClient, flow_run: UUID, before: int | None = None) -> None:
-    unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=_OPEN)))
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
-    for task in client.read_task_runs(flow_run_filter=of_run, task_run_filter=unfinished, limit=200):
-        if before is None or task.flow_run_run_count < before:
+        this_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        own = [task for task in _open_tasks(client, flow_run, this_run) if task.flow_run_run_count < attempt]
+        others = list(_open_tasks(client, flow_run, _CRASHED))
+        for task in own + others:
             client.set_task_run_state(task.id, Crashed(message=_WHY), force=True)
+        dead = {task.flow_run_id for task in others if task.flow_run_id} | ({flow_run.id} if attempt > 1 else set())
+        if dead:
+            _close_boards(client, sorted(dead))
+
+
+def _open_tasks(client: SyncPrefectClient, flow_run: FlowRun, of_runs: FlowRunFilter) -> Iterator[TaskRun]:
+    seen = 0
+    flow = FlowFilter(id=FlowFilterId(any_=[flow_run.flow_id]))
+    while page := client.read_task_runs(
+        flow_filter=flow, flow_run_filter=of_runs, task_run_filter=_OPEN, limit=_PAGE, offset=seen
+    ):
+        yield from page
+        seen += len(page)
+
+
+def _close_boards(client: SyncPrefectClient, runs: list[UUID]) -> None:
+    boards = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs), key=ArtifactFilterKey(like_=f"%-{BOARD}"))
+    for board in client.read_artifacts(artifact_filter=boards):
+        page, said = str(board.data), f"**{RUNNING}**"
+        if page.startswith(said):
+            words = ArtifactUpdate(data=page.replace(said, "**Killed**", 1), description=f"Killed. {board.description}")
+            client.update_artifact(board.id, words)

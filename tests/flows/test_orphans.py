@@ -1,51 +1,61 @@
-"""A flow run that was killed and is tried again leaves nothing behind that says Running."""
+"""A flow run that was killed leaves nothing behind that says Running, whoever goes on: its retry or the flow's next run."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
+from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterParentFlowRunId
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+)
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import AwaitingRetry, Crashed
 
+from tasks import orphans
+from tests.flows.killed_flow import killed
+
 ROOT = Path(__file__).parents[2]
 
 
-def states(client, run_id) -> dict[str, list[str]]:
-    inner = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run_id]))
-    )
-    ids = [run_id, *(run.id for run in inner)]
-    tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": ids}))
-    return {
-        "flows": sorted(run.state.name for run in inner),
-        "tasks": sorted(task.state.name for task in tasks if task.state),
-    }
+def tasks_of(client: SyncPrefectClient, run: UUID) -> list[str]:
+    found = client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run]}))
+    return [task.state.name for task in found if task.state]
 
 
-def test_a_killed_attempt_leaves_no_task_running_once_the_next_has_begun():
-    from tests.flows.killed_flow import killed
-
+def dead_run(client: SyncPrefectClient) -> UUID:
+    """A run whose process was killed, as the server is told by a worker or an automation."""
     environment = {**os.environ, "PREFECT_API_URL": PREFECT_API_URL.value()}
     process = subprocess.run([sys.executable, "-m", "tests.flows.killed_flow"], cwd=ROOT, env=environment, timeout=120)
     assert process.returncode == -9
+    named = FlowFilter(name=FlowFilterName(any_=["killed flow"]))
+    run = client.read_flow_runs(flow_filter=named, sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+    client.set_flow_run_state(run.id, Crashed(), force=True)
+    assert tasks_of(client, run.id) == ["Running"] * 3
+    return run.id
+
+
+@pytest.mark.parametrize("goes_on", ["its retry", "the next run"])
+def test_a_killed_run_leaves_nothing_running_once_it_goes_on(goes_on: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orphans, "_PAGE", 2)
     with get_client(sync_client=True) as client:
-        [run] = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["killed flow"])))
-        assert run.state.is_running()
-        client.set_flow_run_state(run.id, Crashed(), force=True)
-        client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
-        assert run_flow(killed, flow_run=client.read_flow_run(run.id)) == 2
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            found = states(client, run.id)
-            if "Running" not in str(found) and "Pending" not in str(found) and "Completed" in found["tasks"]:
-                break
-            time.sleep(0.5)
-    assert found["flows"] == ["Completed", "Crashed"]
-    assert set(found["tasks"]) <= {"Completed", "Crashed"}
+        run = dead_run(client)
+        if goes_on == "its retry":
+            client.set_flow_run_state(run, AwaitingRetry(), force=True)
+            run_flow(killed, flow_run=client.read_flow_run(run))
+        else:
+            killed(False)
+        assert tasks_of(client, run) == ["Crashed"] * 3
+        boards = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
+    assert [board.data.split(",")[0] for board in boards] == ["**Killed**"]
+    assert boards[0].description.startswith("Killed. working: 0 of 3 tasks")
