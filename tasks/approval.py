@@ -14,6 +14,7 @@ from presel.control_room import approval_markdown, plan_words
 from presel.run_record import RunRecord
 from presel.summary import Summary
 from tasks.board import board
+from tasks.patience import let_the_slot_go
 
 
 class Approval(RunInput):
@@ -31,6 +32,7 @@ def await_approval(record: RunRecord) -> None:
     logger.info("Waiting for approval: %s", plan_words(run))
     if shown := board():
         shown.say("Waiting for approval: open the run and resume it")
+    let_the_slot_go()
     form = Approval.with_initial_data(description=approval_markdown(run))
     seconds = int(execution.approval_timeout * 3600)
     answer = pause_flow_run(

@@ -10,12 +10,16 @@ Two habits of Prefect's client stand against that, and it has a setting for neit
   the slot away, and the run ends itself (seen after 250 s). Here it is renewed for an hour, as long as requests are tried. The
   slot of a run whose machine is gone comes free all the same, when the run is marked as crashed.
 
+And one against approvals: the server takes the slot back when a run pauses, the client goes on renewing it, is told that it is
+gone, and ends the run (seen 80 s after the pause). So a run that pauses stops renewing.
+
 What is touched are private names. `tests/tasks/test_patience.py` fails should a new version of Prefect have no use for them.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -27,6 +31,7 @@ from prefect.client.schemas.objects import FlowRun, State
 LEASE = 3600.0
 """Seconds that a deployment's slot is kept without word from its run."""
 
+_given_back = threading.Event()
 _CONNECTED = property(lambda _client: True, lambda _client, _value: None)
 
 
@@ -36,7 +41,13 @@ def wait_for_the_server(_flow: Flow[..., object], _flow_run: FlowRun, _state: St
 
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         client._has_connected = _CONNECTED  # type: ignore[assignment] # the instances' own value no longer counts
+    _given_back.clear()
     _leases._renew_concurrency_lease_with_retries = _for_long(_leases._renew_concurrency_lease_with_retries)
+
+
+def let_the_slot_go() -> None:
+    """Called by a run that is about to pause. It has no slot when it goes on; another run may be beside it."""
+    _given_back.set()
 
 
 def _for_long(renew: Callable[..., bool]) -> Callable[..., bool]:
@@ -44,6 +55,11 @@ def _for_long(renew: Callable[..., bool]) -> Callable[..., bool]:
 
     @functools.wraps(renew)
     def renewed(client: Any, lease_id: UUID, _seconds: float, stop: Any) -> bool:
-        return renew(client, lease_id, LEASE, stop)
+        try:
+            return not _given_back.is_set() and renew(client, lease_id, LEASE, stop)
+        except Exception:
+            if _given_back.is_set():
+                return False
+            raise
 
     return renewed

@@ -17,7 +17,7 @@ from prefect.concurrency import _leases
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from presel.cli.prefect_run import free_port
-from tasks.patience import LEASE, wait_for_the_server
+from tasks.patience import LEASE, let_the_slot_go, wait_for_the_server
 from tasks.policy import FLOW
 
 
@@ -90,6 +90,30 @@ class Leasing(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Gone(Leasing):
+    """A server that has given the slot away."""
+
+    def do_POST(self):
+        self.asked.append(-1.0)
+        let_the_slot_go()
+        self.send_error(410)
+
+
+def test_a_run_that_has_paused_does_not_end_because_its_slot_is_gone(patient):
+    patient()
+    Leasing.asked.clear()
+    with HTTPServer(("127.0.0.1", 0), Gone) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+            # A renewal that was under way as the run paused is refused; there is none after that.
+            _leases._lease_renewal_loop(uuid4(), 300, threading.Event())
+            refused = len(Leasing.asked)
+            _leases._lease_renewal_loop(uuid4(), 300, threading.Event())
+        server.shutdown()
+    assert 0 < refused == len(Leasing.asked)
+    Leasing.asked.clear()
 
 
 def test_a_slot_is_kept_as_long_as_a_server_is_waited_for(patient):
