@@ -130,7 +130,7 @@ class Board:
         with self._lock:
             rows, money = [_row(lane, state == RUNNING) for lane in self.lanes], self._money()
         head = "| stage | tasks | done | pace |\n|---|---|---|---|\n"
-        return f"**{state}**, {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
+        return f"**{plain(state)}**, {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
 
     def line(self, state: str) -> str:
         """The line that matters: what is being done, or where it ended."""
@@ -237,7 +237,7 @@ def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> Non
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
         words = f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
-        found.end(plain(words))
+        found.end(words)
 
 
 def close_stopped() -> None:

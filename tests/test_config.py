@@ -46,3 +46,9 @@ def test_no_field_can_hold_a_secret():
         n for n in names(RefreshConfig.model_json_schema()) if any(w in n for w in ("secret", "password", "key"))
     }
     assert suspicious == {"api_key_env"}
+
+
+def test_a_slash_at_the_end_of_the_stores_address_is_no_other_store() -> None:
+    given = {"source": {"uri": "pool"}, "generator": {"max_cost": 1.0}}
+    stores = ("s3://bucket/presel/", "s3://bucket/presel", "/")
+    assert [RefreshConfig(store=store, **given).store for store in stores] == [stores[1], stores[1], "/"]

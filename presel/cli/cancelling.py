@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from presel.cli.prefect_run import first_contact, quiet
-from presel.config import DatasetConfig, RefreshConfig
+from presel.config import DatasetConfig, RefreshConfig, without_slash
 from presel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _is_of(run: FlowRun, settings: RefreshConfig) -> bool:
         return False
     due = run.next_scheduled_start_time is None or run.next_scheduled_start_time <= datetime.now(UTC)
     dataset = config.get("dataset", {}).get("name", DatasetConfig().name)
-    return due and config.get("store") == settings.store and dataset == settings.dataset.name
+    return due and without_slash(str(config.get("store"))) == settings.store and dataset == settings.dataset.name

@@ -19,7 +19,7 @@ from presel.config.choice import (
 )
 from presel.config.generator import BatchConfig, GeneratorConfig, PriceConfig, PromptConfig, TurnConfig
 from presel.config.reference_model import LoraConfig, ReferenceModelConfig, ServedConfig
-from presel.config.refresh import DatasetConfig, ExecutionConfig, RefreshConfig
+from presel.config.refresh import DatasetConfig, ExecutionConfig, RefreshConfig, without_slash
 from presel.config.section import Section, Share
 from presel.config.source import EncoderConfig, ImageConfig, S3Config, SourceConfig
 
@@ -48,4 +48,5 @@ __all__ = [
     "SourceConfig",
     "TurnConfig",
     "WeightsConfig",
+    "without_slash",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from presel.config.choice import (
     BudgetConfig,
@@ -19,6 +19,11 @@ from presel.config.reference_model import ReferenceModelConfig
 from presel.config.section import Section
 from presel.config.source import EncoderConfig, SourceConfig
 from presel.keys import Operational
+
+
+def without_slash(uri: str) -> str:
+    """An address as everything compares it: with or without a slash at its end it is the same store."""
+    return uri.rstrip("/") or uri
 
 
 class DatasetConfig(Section):
@@ -54,7 +59,9 @@ class RefreshConfig(Section):
     )
     seed: int = Field(0, ge=0)
     source: SourceConfig
-    store: Annotated[str, Operational] = Field(description="s3://bucket/prefix or a folder: tables, ledger, datasets")
+    store: Annotated[str, AfterValidator(without_slash), Operational] = Field(
+        description="s3://bucket/prefix or a folder: tables, ledger, datasets"
+    )
     encoder: EncoderConfig = EncoderConfig()
     reference: ReferenceConfig = ReferenceConfig()
     generator: GeneratorConfig
