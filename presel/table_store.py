@@ -10,10 +10,11 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from presel import __version__
@@ -141,11 +142,18 @@ def decode(data: bytes, columns: list[str] | None = None) -> pa.Table:
     )
 
 
-def decoded_rows(data: bytes, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The rows of a large table from its Parquet bytes, one by one."""
-    file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
+def decoded_rows(file: BinaryIO, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a large table from an open Parquet file, one by one."""
+    table = pq.ParquetFile(file, pre_buffer=False)
+    for batch in table.iter_batches(ROWS_AT_ONCE, columns=list(columns), use_threads=False):
         yield from batch.to_pylist()
+
+
+def find_rows(file: BinaryIO, column: str, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A few rows of a large table in an open Parquet file: those that have one of these values."""
+    values = pa.array(wanted, pa.string())
+    for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(ROWS_AT_ONCE, use_threads=False):
+        yield from batch.filter(pc.is_in(batch[column], value_set=values)).to_pylist()
 
 
 class Output:

@@ -247,6 +247,10 @@ class Rows:
     def __init__(self, table: pa.Table) -> None:
         self._table = table
 
+    def __len__(self) -> int:
+        rows: int = self._table.num_rows
+        return rows
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in self._table.to_batches(max_chunksize=ROWS_AT_ONCE):
             yield from batch.to_pylist()

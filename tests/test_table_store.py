@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def test_rows_of_a_large_table_are_those_of_the_whole_as_often_as_they_are_asked
     table = pa.concat_tables([part, part])
     rows = Rows(table)
     assert list(rows) == list(rows) == rows_of(table)
-    assert list(table_store.decoded_rows(table_store.encode(table), ["cluster"])) == rows_of(table.select(["cluster"]))
+    assert list(table_store.decoded_rows(io.BytesIO(table_store.encode(table)), ["cluster"])) == rows_of(
+        table.select(["cluster"])
+    )
 
 
 def test_rejects_are_sorted_and_belong_to_the_whole(tmp_path):

@@ -1,4 +1,7 @@
-"""From a run's tables to the rows of a version. Tables in, tables out: nothing is read or written here."""
+"""From a run's tables to the rows of a version. Tables in, tables out: nothing is read or written here.
+
+All is asked for in pieces (a range of sample ids, a task), because a version of ten million images has 1.5 million records, and
+these were 4 GB at once."""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ _PLACE = ("cluster", "centrality", "rank")
 def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance: pa.Table, plan: pa.Table) -> pa.Table:
     """RECORDS of all instructions with their scores, places and weights, ordered by `sample_id`.
 
-    `reference` and `selected` are INSTRUCTIONS. Raises IntegrityError when a sample occurs twice, was selected without a
-    row in `chosen`, or belongs to a task that the plan lacks. Columns are joined and ordered in Arrow: with
-    dictionaries, publishing 150,000 records took twice the memory.
+    `reference` and `selected` are INSTRUCTIONS; all but the plan may be the rows of some samples alone. Raises IntegrityError
+    when a sample occurs twice, was selected without a row in `chosen`, or belongs to a task that the plan lacks. Columns are
+    joined and ordered in Arrow: with dictionaries, publishing 150,000 records took twice the memory.
     """
     scored = _with(reference, relevance, "sample_id", _SCORE)
     placed = _with(selected, chosen, "sample_id", (*_PLACE, "kept"))
@@ -41,38 +44,38 @@ def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance
     return ordered.cast(RECORDS)
 
 
-def chosen(rankings: Iterable[pa.Table], instructed: pa.Array) -> pa.Table:
-    """CHOSEN: of each task's SELECTION what was picked or instructed, by task and order, with what became of it.
-
-    A ranking holds every image of its task and is let go before the next is asked for; the rest of it stays in the tables.
-    """
-    parts = [CHOSEN.empty_table()]
-    for ranking in rankings:
-        answered = pc.is_in(ranking["sample_id"], value_set=instructed)
-        met = pc.if_else(ranking["picked"], "instructed", "replacement")
-        outcome = pc.if_else(answered, met, "refused")
-        kept = ranking.append_column("outcome", outcome).filter(pc.or_(ranking["picked"], answered))
-        parts.append(kept.cast(CHOSEN))
-    return pa.concat_tables(parts).sort_by([("task", "ascending"), ("order", "ascending")]).combine_chunks()
+def chosen(ranking: pa.Table, instructed: pa.Array) -> pa.Table:
+    """CHOSEN: of one task's SELECTION what was picked or instructed, with what became of it."""
+    answered = pc.is_in(ranking["sample_id"], value_set=instructed)
+    met = pc.if_else(ranking["picked"], "instructed", "replacement")
+    outcome = pc.if_else(answered, met, "refused")
+    rows = ranking.append_column("outcome", outcome).filter(pc.or_(ranking["picked"], answered))
+    return rows.cast(CHOSEN)
 
 
-_BEFORE_SAMPLES = {"ingest", "embed"}
+_BEFORE_SAMPLES = pa.array(["ingest", "embed"])
 
 
 def rejected(tables: Iterable[pa.Table]) -> pa.Table:
-    """REJECTS of all stages: `rejected_rows` as a table."""
-    return pa.Table.from_pylist(rejected_rows(tables), schema=REJECTS)
-
-
-def rejected_rows(tables: Iterable[pa.Table]) -> list[dict[str, str]]:
-    """Rows of REJECTS of all stages, each once, in an order that depends on nothing but the rows.
+    """REJECTS of all stages, each row once, in an order that depends on nothing but the rows.
 
     What was refused before it was a sample is named by its key alone: the id of a listed object holds its etag, which another
     copy of the same folder does not share.
     """
-    told = (row | {"id": ""} if row["stage"] in _BEFORE_SAMPLES else row for table in tables for row in rows_of(table))
-    rows = {tuple(row[name] or "" for name in REJECTS.names) for row in told}
-    return [dict(zip(REJECTS.names, row, strict=True)) for row in sorted(rows)]
+    rows = pa.concat_tables([REJECTS.empty_table(), *map(_told, tables)])
+    once = rows.group_by(REJECTS.names, use_threads=False).aggregate([]).select(REJECTS.names)
+    return once.sort_by([(name, "ascending") for name in REJECTS.names]).combine_chunks()
+
+
+def rejected_rows(tables: Iterable[pa.Table]) -> list[dict[str, str]]:
+    """`rejected` as dictionaries."""
+    return rows_of(rejected(tables))
+
+
+def _told(rows: pa.Table) -> pa.Table:
+    early = pc.is_in(rows["stage"], value_set=_BEFORE_SAMPLES)
+    columns = {name: pc.fill_null(rows[name], "") for name in REJECTS.names}
+    return pa.table(columns | {"id": pc.if_else(early, "", columns["id"])}, schema=REJECTS)
 
 
 def _check(rows: pa.Table, chosen: pa.Table, plan: pa.Table) -> None:

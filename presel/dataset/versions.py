@@ -61,16 +61,27 @@ def manifest(ref: DatasetRef) -> dict[str, Any]:
 
 def file(ref: DatasetRef, name: str) -> bytes:
     """One file of a version. Raises NotFound, and IntegrityError when its bytes are not those that were published."""
-    promised = manifest(ref)["files"].get(name)
     data = open_store(ref.uri).read(name)
-    if promised is None or digest(data) != promised["sha256"]:
+    _check(ref, name, digest(data))
+    return data
+
+
+def opened(ref: DatasetRef, name: str) -> BinaryIO:
+    """One that is too large to be held, read once to be checked. Raises what `file` does."""
+    found = open_store(ref.uri).open(name)
+    _check(ref, name, digest(found))
+    return found
+
+
+def _check(ref: DatasetRef, name: str, got: str) -> None:
+    promised = manifest(ref)["files"].get(name)
+    if promised is None or got != promised["sha256"]:
         raise IntegrityError(
             "a published file changed",
             where=f"{ref.uri}/{name}",
             expected=promised and promised["sha256"],
-            got=digest(data),
+            got=got,
         )
-    return data
 
 
 def verify(ref: DatasetRef) -> list[str]:
@@ -82,7 +93,7 @@ def verify(ref: DatasetRef) -> list[str]:
     wrong = []
     for name in names:
         try:
-            file(ref, name)
+            opened(ref, name).close()
         except (NotFound, IntegrityError) as error:
             wrong.append(f"{name}: {error.what}")
     return wrong

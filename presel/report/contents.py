@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from presel.report.covering import Coverage
+from presel.report.gallery import Row, Shown
 from presel.report.plots import Dot
-
-Row = Mapping[str, Any]
+from presel.tables import Rows
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,12 @@ class Contents:
     date: str
     """When the version was made, as it is to be printed."""
     plan: Sequence[Row]
-    records: Sequence[Row]
-    selection: Sequence[Row]
+    records: Sequence[Row] | Rows
+    """`task`, `origin` and `cost_usd` of each: with all that is in a record, 150,000 of them were 1.5 GB."""
+    scored: Sequence[Row]
+    """`sample_id`, `task`, `irs` and both losses of the reference samples that have them."""
+    shown: Shown
+    """Whole records."""
     rejects: Sequence[Row]
     changes: Mapping[str, Any]
     config: Mapping[str, Any]

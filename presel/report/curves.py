@@ -8,7 +8,8 @@ from math import fsum
 from typing import Any
 
 from presel.report.axes import axis
-from presel.report.contents import Contents, Row
+from presel.report.contents import Contents
+from presel.report.gallery import Row
 from presel.report.plots import curve_svg
 
 _COVERAGE_LINES = (("random", "other"), ("planned", "strong"))

@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
-from itertools import chain
 from math import fsum
 from typing import Any
 
@@ -24,10 +23,10 @@ from markupsafe import Markup
 
 from presel.formats import CHOSEN_ORIGINS
 from presel.report.axes import axis
-from presel.report.contents import Contents, Map, Row
+from presel.report.contents import Contents, Map
 from presel.report.curves import coverage_curve, loss_curve
 from presel.report.figures import TaskLine, dollars, task_lines, totals
-from presel.report.gallery import PER_TASK, picks_to_show, relevance_extremes, task_ends
+from presel.report.gallery import PER_TASK, Row
 from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg, map_svg
 
@@ -91,7 +90,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
         "factor": math.exp(min(0.2 / temperature, 700.0)),
         "adjustments": _adjustments(contents.config["weights"]),
         "weights_hidden": hidden,
-        **_weights(shown, contents.records),
+        **_weights(shown, contents.scored),
         "map": _map(contents.map, palette) if contents.map else None,
         "drifts": _drifts(contents.changes["weights"]["tasks"]),
     }
@@ -108,11 +107,10 @@ def _adjustments(settings: Mapping[str, Any]) -> list[str]:
     return [words for words, applies in said.items() if applies]
 
 
-def _weights(lines: Sequence[TaskLine], records: Sequence[Row]) -> dict[str, Any]:
+def _weights(lines: Sequence[TaskLine], scored: Sequence[Row]) -> dict[str, Any]:
     losses: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for row in records:
-        if row["irs"] is not None:
-            losses[row["task"]].append((row["loss_with_question"], row["loss_without_question"]))
+    for row in scored:
+        losses[row["task"]].append((row["loss_with_question"], row["loss_without_question"]))
     bounds = [value for line in lines for value in (line.irs, line.irs_low, line.irs_high) if value is not None]
     scale = axis(bounds)
     rows = []
@@ -142,19 +140,15 @@ def _map(found: Map, palette: dict[str, str]) -> dict[str, Any]:
 
 
 def _samples(contents: Contents) -> dict[str, Any]:
-    order = {row["sample_id"]: row["order"] for row in contents.selection}
-    gallery = picks_to_show(contents.records, order)
-    low, high = relevance_extremes(contents.records)
-    ends = task_ends(contents.records)
-    every = [*low, *high, *chain(*gallery.values()), *chain(*chain(*ends.values()))]
+    shown, (low, high) = contents.shown, contents.shown.extremes
     return {
-        "gallery": gallery,
-        "per_task": max((len(picks) for picks in gallery.values()), default=PER_TASK),
+        "gallery": shown.gallery,
+        "per_task": max((len(picks) for picks in shown.gallery.values()), default=PER_TASK),
         "counts": Counter(row["task"] for row in contents.records if row["origin"] in CHOSEN_ORIGINS),
         "extremes": [("Lowest: the question matters", low), ("Highest: it does not help", high)] if low else [],
-        "ends": ends,
-        "tasks_without_ends": len({row["task"] for row in contents.records if row["irs"] is not None}) - len(ends),
-        "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in every},
+        "ends": shown.ends,
+        "tasks_without_ends": len({row["task"] for row in contents.scored}) - len(shown.ends),
+        "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in shown.rows()},
     }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from presel.images import thumbnail
 from presel.report.card import plain
-from presel.report.contents import Contents, Row
-from presel.report.gallery import picks_to_show
+from presel.report.contents import Contents
+from presel.report.gallery import Row, spread
 from presel.report.pictures import map_png
 
 LIMIT = 190_000
@@ -40,8 +40,7 @@ def map_page(contents: Contents) -> str:
 
 def gallery_page(contents: Contents) -> str:
     """Markdown tables of thumbnails, a row a task, as many tasks and columns as fit below the limit."""
-    order = {row["sample_id"]: row["order"] for row in contents.selection}
-    picks = picks_to_show(contents.records, order, per_task=_COLUMNS)
+    picks = {task: spread(rows, _COLUMNS) for task, rows in contents.shown.gallery.items()}
     for columns in range(_COLUMNS, 0, -1):
         page = _gallery(picks, contents.pictures, columns)
         if len(page.encode()) <= LIMIT:

@@ -6,10 +6,10 @@ rejects and the configuration, and a content that the latest version already hol
 card and the diff are left out of it (an upgraded library that changes no record is no reason to publish); dates and
 addresses appear only in the manifest's `run`. So two runs in two folders publish the same bytes in every other file.
 
-Memory: the records of a dataset as Arrow's columns, as they came and in order: 506 MB at 150,000 records (196 MB of files), 135
-of them there before. The files of records are written row by row into temporary files without a name (under TMPDIR, as large
-as the version): what they hold decides the version's number, so they must be whole before the store gets any. The pool's size
-does not matter.
+Memory: ids and costs of all records, and of the records themselves one row group of Parquet (262,144). They come by task and
+are published by sample, so they are sorted on disk and joined range by range. Their files are written under TMPDIR first (as
+large as the version, twice while records are sorted): what they hold decides the version's number, so they must be whole before
+the store gets any. The pool's size does not matter.
 """
 
 from __future__ import annotations
@@ -22,24 +22,32 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
-from tempfile import TemporaryFile, gettempdir
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile, gettempdir
+from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from presel import __version__, formats, table_store
 from presel.config import RefreshConfig
 from presel.dataset import history, versions
 from presel.dataset.changes import diff, drift
-from presel.dataset.records import chosen, records, rejected
+from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.errors import StorageError
+from presel.formats import RECORDS
 from presel.instruct.parsing import CAP_REACHED
+from presel.ordered import Ordered, side_by_side
 from presel.report.card import card
 from presel.run_record import RunRecord
 from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
 
 log = logging.getLogger(__name__)
+_RECORDS_A_GROUP = 1 << 18
+_SAID = ("sample_id", "task", "key", "turns")
+_COUNTED = ["task", "origin", "model", "cost_usd"]
 _LIBRARIES = (
     "numpy",
     "pyarrow",
@@ -60,86 +68,100 @@ def publish(record: RunRecord) -> DatasetRef:
     Reads the run's instructions, selection, relevance, plan, and the rejects of all its tables. Returns the new version, or
     the latest one if nothing changed. Raises IntegrityError when a sample occurs twice or was instructed without being ranked.
     """
-    content = content_of(record)
-    with _written(content) as files:
-        return _publish_new(content, files, record)
+    with _written(record) as content:
+        return _publish_new(content, record)
 
 
-def _publish_new(content: Content, files: versions.Files, record: RunRecord) -> DatasetRef:
-    config, digest = record.config, versions.content_digest(files)
+def _publish_new(content: Content, record: RunRecord) -> DatasetRef:
+    config, digest = record.config, versions.content_digest(content.files)
     before = versions.latest(config.store, config.dataset.name)
     if before is not None and versions.manifest(before)["content"] == digest:
         versions.point_at_latest(config.store, config.dataset.name)  # a run may have died between its manifest and this
         log.info("nothing changed: %s version %d stands", before.name, before.version)
         return before
     base = table_store.facts(record.history)["base"] if record.history else None
-    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config, record.basis), "base": base}
-    return _publish(content, files, before, config, made_from)
-
-
-def content_of(record: RunRecord) -> Content:
-    """What a version of this run holds."""
-    selected, planned = _all(record.instructions, INSTRUCTIONS), table_store.read(record.plan)
-    reference, relevance = _all(record.reference_instructions, INSTRUCTIONS), _all(record.relevance, RELEVANCE)
-    picked = chosen(map(table_store.read, record.selection), selected["sample_id"].combine_chunks())
-    return Content(
-        records=records(reference, selected, picked, relevance, planned),
-        chosen=picked,
-        plan=planned,
-        rejects=rejected(map(table_store.rejects, record.tables())),
-        settings=portable(record.config),
-    )
+    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config), "base": base}
+    return _publish(content, before, config, made_from)
 
 
 @dataclass(frozen=True)
 class Content:
-    """What decides whether a version is a new one."""
+    """What decides whether a version is a new one, and the files that it decides."""
 
-    records: pa.Table
-    chosen: pa.Table
+    data: BinaryIO
+    """RECORDS, as `data.parquet`."""
     plan: pa.Table
     rejects: pa.Table
     settings: dict[str, Any]
+    files: versions.Files
 
     @property
     def unpaid(self) -> int:
         """Chosen images without instructions because the money cap was reached."""
-        return sum(row["reason"] == CAP_REACHED for row in rows_of(self.rejects))
+        return int(pc.sum(pc.equal(self.rejects["reason"], CAP_REACHED)).as_py() or 0)
 
-    def rows(self, *columns: str) -> Rows:
-        """Records, of these columns alone."""
-        return Rows(self.records.select(columns))
+    def rows(self, *columns: str) -> Iterator[dict[str, Any]]:
+        """Records, of these columns alone, ordered by `sample_id`."""
+        return table_store.decoded_rows(self.data, columns)
 
 
 @contextmanager
-def _written(content: Content) -> Iterator[versions.Files]:
-    """The files that `content` decides, those of records on disk."""
-    rows = content.rows("sample_id", "task", "key", "turns")
+def _written(record: RunRecord) -> Iterator[Content]:
     try:
-        with TemporaryFile() as llava, TemporaryFile() as messages, TemporaryFile() as data:
-            llava.writelines(formats.llava_json(rows))
-            messages.writelines(formats.messages_jsonl(rows))
-            table_store.encode_into(data, content.records)
-            yield {
+        with (
+            TemporaryFile() as data,
+            TemporaryFile() as selection,
+            TemporaryFile() as llava,
+            TemporaryFile() as messages,
+        ):
+            plan = table_store.read(record.plan)
+            with TemporaryDirectory(prefix="presel-publish-") as folder:
+                _write_tables(record, plan, data, selection, Path(folder))
+            rejects, settings = rejected(map(table_store.rejects, record.tables())), portable(record.config)
+            llava.writelines(formats.llava_json(table_store.decoded_rows(data, _SAID)))
+            messages.writelines(formats.messages_jsonl(table_store.decoded_rows(data, _SAID)))
+            files: versions.Files = {
                 "llava.json": llava,
                 "messages.jsonl": messages,
                 "data.parquet": data,
-                "selection.parquet": table_store.encode(content.chosen),
-                "plan.parquet": table_store.encode(content.plan),
-                "rejects.parquet": table_store.encode(content.rejects),
-                "config.json": _json(content.settings),
+                "selection.parquet": selection,
+                "plan.parquet": table_store.encode(plan),
+                "rejects.parquet": table_store.encode(rejects),
+                "config.json": _json(settings),
             }
+            yield Content(data, plan, rejects, settings, files)
     except OSError as error:  # of these files alone: a store says it in words of its own
         fix = "free space there, or name another folder in TMPDIR"
         raise StorageError("a version's files could not be written aside", where=gettempdir(), fix=fix) from error
 
 
+def _write_tables(record: RunRecord, plan: pa.Table, data: BinaryIO, selection: BinaryIO, folder: Path) -> None:
+    """`data.parquet` and `selection.parquet`."""
+    by_task, by_sample = Ordered(folder, CHOSEN, "task", "order"), Ordered(folder, CHOSEN, "sample_id")
+    instructed = _all(record.instructions, INSTRUCTIONS, ["sample_id", "task"])
+    for ref in record.selection:
+        ranking = table_store.read(ref)
+        of_task = instructed.filter(pc.is_in(instructed["task"], value_set=pc.unique(ranking["task"])))
+        picked = chosen(ranking, of_task["sample_id"].combine_chunks())
+        by_task.add(picked)
+        by_sample.add(picked)
+    table_store.encode_pieces(selection, by_task.ranges(), CHOSEN)
+    asked = (_ordered(refs, INSTRUCTIONS, folder) for refs in (record.reference_instructions, record.instructions))
+    ranges = side_by_side(*asked, by_sample, _ordered(record.relevance, RELEVANCE, folder))
+    rows = (records(sampled, answered, picked, scored, plan) for sampled, answered, picked, scored in ranges)
+    table_store.encode_pieces(data, rows, RECORDS, _RECORDS_A_GROUP)
+
+
+def _ordered(refs: Sequence[TableRef], schema: pa.Schema, folder: Path) -> Ordered:
+    rows = Ordered(folder, schema, "sample_id")
+    for ref in refs:
+        table = table_store.read(ref)
+        rows.add(table.filter(pc.is_valid(table["sample_id"])))  # an imported score may be that of a whole task
+    return rows
+
+
 def _publish(
-    content: Content,
-    files: versions.Files,
-    before: DatasetRef | None,
-    config: RefreshConfig,
-    made_from: dict[str, Any],
+    content: Content, before: DatasetRef | None, config: RefreshConfig, made_from: dict[str, Any]
 ) -> DatasetRef:
     store, name = config.store, config.dataset.name
     libraries = library_versions()
@@ -152,18 +174,18 @@ def _publish(
         name,
         number,
         plan=rows_of(content.plan),
-        records=content.rows("task", "origin", "model", "cost_usd"),
+        records=Rows(pq.read_table(content.data, columns=_COUNTED, use_threads=False, pre_buffer=False)),
         rejects=rows_of(content.rejects),
         changes=changes,
         config=content.settings,
     )
     files = {
-        **files,
+        **content.files,
         "card.md": description.encode(),
         "diff.json": _json(changes),
         "versions.json": _json(libraries),
     }
-    about = {"before": changes["before"], "records": len(content.records), **made_from}
+    about = {"before": changes["before"], "records": pq.read_metadata(content.data).num_rows, **made_from}
     run = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": without_credentials(config.source.uri),
@@ -175,7 +197,7 @@ def _publish(
 def changes_against(before: DatasetRef | None, content: Content) -> dict[str, Any]:
     """diff.json: against the version before, or against nothing."""
     compared = ["sample_id", "turns", "origin", "cost_usd"]
-    old = table_store.decoded_rows(versions.file(before, "data.parquet"), compared) if before else []
+    old = table_store.decoded_rows(versions.opened(before, "data.parquet"), compared) if before else []
     old_plan = rows_of(table_store.decode(versions.file(before, "plan.parquet"))) if before else []
     return {
         "before": before and before.version,
@@ -200,8 +222,8 @@ def _weights(plan: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {row["task"]: row["weight"] or 0.0 for row in plan}
 
 
-def _all(refs: Sequence[TableRef], schema: pa.Schema) -> pa.Table:
-    return pa.concat_tables([schema.empty_table(), *(table_store.read(ref) for ref in refs)])
+def _all(refs: Sequence[TableRef], schema: pa.Schema, columns: list[str]) -> pa.Table:
+    return pa.concat_tables([schema.empty_table().select(columns), *(table_store.read(ref, columns) for ref in refs)])
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

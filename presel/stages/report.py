@@ -3,18 +3,20 @@
 Almost everything on it is read from the version itself, so a report can be made again from what was published, and the
 figures on it are the published ones. The page is found again by the digest of the version; its date is the version's, so a
 second run makes the same page, or rather none.
+
+Memory: the vectors of a task, some 100 bytes of every record, and all of the records that are shown.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from presel import progress, table_store
 from presel.config import SourceConfig
@@ -23,9 +25,9 @@ from presel.errors import InputError
 from presel.formats import CHOSEN_ORIGINS
 from presel.images import Rejected, thumbnail
 from presel.report import pieces
-from presel.report.contents import Contents, Map, Row
+from presel.report.contents import Contents, Map
 from presel.report.covering import Coverage, TaskCoverage, of_task, together
-from presel.report.gallery import picks_to_show, relevance_extremes, task_ends
+from presel.report.gallery import Row, choose
 from presel.report.page import build_report as page
 from presel.report.plots import Dot
 from presel.report.projection import POINTS, project
@@ -33,9 +35,13 @@ from presel.run_record import RunRecord
 from presel.sources import open_source
 from presel.stage import stage
 from presel.table_store import Output
-from presel.tables import DatasetRef, TableRef, rows_of
+from presel.tables import DatasetRef, Rows, TableRef, rows_of
 from presel.vectors import unit_vectors
 
+_PICKED = ["sample_id", "task", "order", "outcome"]
+_TOLD = ["sample_id", "task", "origin", "cost_usd", "irs", "loss_with_question", "loss_without_question"]
+_COUNTED = ["task", "origin", "cost_usd"]
+_SCORED = ["sample_id", "task", "irs", "loss_with_question", "loss_without_question"]
 SIDE = 208
 """Pixels of a thumbnail's longer side: 156 to 180 CSS pixels wide on the page, and sharp enough in the enlarged view."""
 
@@ -48,7 +54,7 @@ def build_report(record: RunRecord) -> RunRecord:
     return record.model_copy(update={"report": report})
 
 
-@stage("report", version=2)
+@stage("report", version=3)
 def build(
     out: Output, dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig, store: str
 ) -> None:
@@ -63,18 +69,22 @@ def build(
 def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig) -> Contents:
     """All that the page shows, read from where it lies."""
     manifest = versions.manifest(dataset)
-    records, selection = _rows(dataset, "data.parquet"), _rows(dataset, "selection.parquet")
-    order = {row["sample_id"]: row["order"] for row in selection}
-    shown = [row for picks in picks_to_show(records, order).values() for row in picks]
-    scored = chain(*relevance_extremes(records), *chain(*task_ends(records).values()))
-    surveyed, coverage = survey(samples, records, order)
+    selection = table_store.decode(versions.file(dataset, "selection.parquet"), _PICKED)
+    with versions.opened(dataset, "data.parquet") as data:
+        records = pq.read_table(data, columns=_TOLD, use_threads=False, pre_buffer=False)
+        scored = rows_of(records.filter(pc.is_valid(records["irs"])).select(_SCORED))
+        chosen = choose(selection, scored)
+        wanted = sorted({row["sample_id"] for row in chosen.rows()})
+        shown = chosen.completed({row["sample_id"]: row for row in table_store.find_rows(data, "sample_id", wanted)})
+    surveyed, coverage = survey(samples, records, selection)
     return Contents(
         name=dataset.name,
         version=dataset.version,
         date=manifest["run"]["created"].replace("T", " ")[:16] + " UTC",
         plan=_rows(dataset, "plan.parquet"),
-        records=records,
-        selection=selection,
+        records=Rows(records.select(_COUNTED)),
+        scored=scored,
+        shown=shown,
         rejects=_rows(dataset, "rejects.parquet"),
         changes=_json(dataset, "diff.json"),
         config=_json(dataset, "config.json"),
@@ -89,34 +99,41 @@ def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: Sour
         map=surveyed,
         coverage=coverage,
         fit=rows_of(table_store.read(model)),
-        pictures=thumbnails([*shown, *scored], source),
+        pictures=thumbnails(shown.rows(), source),
     )
 
 
-def survey(samples: TableRef, records: Sequence[Row], order: Mapping[str, int]) -> tuple[Map | None, Coverage | None]:
+def survey(samples: TableRef, records: pa.Table, selection: pa.Table) -> tuple[Map | None, Coverage | None]:
     """One pass over the vectors, a task in memory at a time: a map of a uniform sample, and how much the picks cover.
 
     The map shows the first samples in the order of their ids, which are hashes: a uniform sample.
     """
-    origin = {row["sample_id"]: row["origin"] for row in records}
     drawn: pa.Table | None = None
     covered = []
     for part in samples.parts:
         table = table_store.read_part(samples, part, ["sample_id", "task", "key", "vector"])
-        covered.append(_coverage(table, origin, order))
+        in_task = (rows.filter(pc.equal(rows["task"], part.label)) for rows in (records, selection))
+        covered.append(_coverage(table, *in_task))
         together_so_far = table if drawn is None else pa.concat_tables([drawn, table])
         drawn = together_so_far.take(pc.sort_indices(together_so_far, [("sample_id", "ascending")])[:POINTS])
     if drawn is None or not drawn.num_rows:
         return None, None
-    reference = sum(kind == "reference" for kind in origin.values())
-    return _map(drawn, origin, samples.rows), together(covered, reference)
+    reference = pc.sum(pc.equal(records["origin"], "reference")).as_py() or 0
+    on_map = records.filter(pc.is_in(records["sample_id"], value_set=drawn["sample_id"]))
+    return _map(drawn, _by_sample(on_map, "origin"), samples.rows), together(covered, reference)
 
 
-def _coverage(table: pa.Table, origin: Mapping[str, str], order: Mapping[str, int]) -> TaskCoverage:
+def _coverage(table: pa.Table, records: pa.Table, selection: pa.Table) -> TaskCoverage:
+    """Of one task."""
+    origin, order = _by_sample(records, "origin"), _by_sample(selection, "order")
     ids = table["sample_id"].to_pylist()
     reference = np.array([origin.get(name) == "reference" for name in ids], dtype=np.bool_)
     picks = sorted((order[name], row) for row, name in enumerate(ids) if origin.get(name) in CHOSEN_ORIGINS)
     return of_task(unit_vectors(table), np.array([row for _, row in picks], dtype=np.int64), reference)
+
+
+def _by_sample(rows: pa.Table, column: str) -> dict[str, Any]:
+    return dict(zip(rows["sample_id"].to_pylist(), rows[column].to_pylist(), strict=True))
 
 
 def _map(table: pa.Table, origin: Mapping[str, str], samples: int) -> Map:

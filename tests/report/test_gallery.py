@@ -1,30 +1,34 @@
 from typing import Any
 
+import pyarrow as pa
+
 from presel.report.gallery import picks_to_show, relevance_extremes, task_ends
 
 
-def record(name: str, task: str = "ocr", irs: float | None = None) -> dict[str, Any]:
-    return {"sample_id": name, "task": task, "origin": "selected" if irs is None else "reference", "irs": irs}
+def record(name: str, irs: float, task: str = "ocr") -> dict[str, Any]:
+    return {"sample_id": name, "task": task, "irs": irs}
+
+
+def picked(*tasks: str, outcomes: tuple[str, ...] = ()) -> pa.Table:
+    """Named by their place in the order of picking."""
+    names = [f"{i:03d}" for i in range(len(tasks))]
+    return pa.table({"sample_id": names, "task": tasks, "outcome": outcomes or ("instructed",) * len(tasks)})
 
 
 def test_picks_are_at_even_steps_through_the_order_first_and_last_included() -> None:
-    records = [record(f"{i:03d}") for i in range(100)]
-    order = {row["sample_id"]: 99 - i for i, row in enumerate(records)}
-    shown = [row["sample_id"] for row in picks_to_show(records, order, per_task=4)["ocr"]]
-    assert shown == ["099", "066", "033", "000"]
+    shown = [row["sample_id"] for row in picks_to_show(picked(*["ocr"] * 100), per_task=4)["ocr"]]
+    assert shown == ["000", "033", "066", "099"]
 
 
-def test_a_gallery_shows_all_of_a_few_picks_and_no_reference_sample() -> None:
-    records = [record("a"), record("b"), record("r", irs=0.5)]
-    assert [row["sample_id"] for row in picks_to_show(records, {"a": 1, "b": 0})["ocr"]] == ["b", "a"]
+def test_a_gallery_shows_all_of_a_few_picks_and_none_that_was_refused() -> None:
+    few = picked("ocr", "ocr", "ocr", outcomes=("instructed", "refused", "replacement"))
+    assert [row["sample_id"] for row in picks_to_show(few)["ocr"]] == ["000", "002"]
 
 
 def test_many_tasks_share_the_room_and_at_most_so_many_are_shown() -> None:
-    records = [record(f"{task}-{i}", task=f"{task:03d}") for task in range(50) for i in range(5)]
-    order = {row["sample_id"]: int(row["sample_id"][-1]) for row in records}
-    shown = picks_to_show(records, order, altogether=100)
-    assert {len(rows) for rows in shown.values()} == {2}
-    assert len(picks_to_show(records, order, altogether=20)) == 20
+    many = picked(*(f"{task:03d}" for task in range(50) for _ in range(5)))
+    assert {len(rows) for rows in picks_to_show(many, altogether=100).values()} == {2}
+    assert len(picks_to_show(many, altogether=20)) == 20
 
 
 def test_relevance_extremes_vary_the_task_first_and_share_no_sample() -> None:
@@ -42,7 +46,7 @@ def test_of_three_scored_samples_each_side_shows_one() -> None:
 
 def test_every_task_shows_its_five_most_and_five_least_relevant_samples() -> None:
     records = [record(f"{task}{i:02d}", task=task, irs=i / 20) for task in "ab" for i in range(12)]
-    ends = task_ends([*records, record("pick")])
+    ends = task_ends(records)
     assert list(ends) == ["a", "b"]
     low, high = ends["a"]
     assert [row["sample_id"] for row in low] == ["a00", "a01", "a02", "a03", "a04"]

@@ -1,14 +1,19 @@
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
+import pyarrow as pa
 import pytest
 
 from presel.report.contents import Contents
+from presel.report.gallery import Shown, choose
 from presel.report.page import build_report
 from presel.run_record import RunRecord
 from presel.stages.report import gather
 from tests.report.synthetic import TASKS
 
+T = TypeVar("T")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & {{ 7 * 7 }}"
 
 
@@ -47,6 +52,15 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
         return [{**row, **dict.fromkeys(columns, EVIL if row["task"] == "ocr" else row["task"])} for row in rows]
 
     turns = [{"question": EVIL, "response": EVIL}]
+    evil_rows = {
+        row["sample_id"]: {**row, "turns": turns, "model": EVIL}
+        for row in renamed(list(contents.shown.rows()), "task", "key")
+    }
+    whole = contents.shown.completed(evil_rows)
+
+    def retold(of_tasks: Mapping[str, T]) -> dict[str, T]:
+        return {EVIL if task == "ocr" else task: rows for task, rows in of_tasks.items()}
+
     changes = {
         **contents.changes,
         "weights": {"moved": 0.1, "tasks": {EVIL: {"before": 0.1, "after": 0.2}}},
@@ -54,7 +68,9 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
     evil = replace(
         contents,
         plan=renamed(contents.plan, "task"),
-        records=[{**row, "turns": turns, "model": EVIL} for row in renamed(contents.records, "task", "key")],
+        records=renamed(list(contents.records), "task"),
+        scored=renamed(list(contents.scored), "task"),
+        shown=replace(whole, gallery=retold(whole.gallery), ends=retold(whole.ends)),
         rejects=[dict.fromkeys(row, EVIL) for row in contents.rejects],
         config={**contents.config, EVIL: EVIL},
         digests={EVIL: EVIL},
@@ -71,9 +87,8 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
 
 
 def test_an_empty_pool_still_has_a_page(contents: Contents) -> None:
-    bare = replace(
-        contents, plan=[], records=[], selection=[], rejects=[], map=None, coverage=None, fit=[], pictures={}
-    )
+    nothing = {name: [] for name in ("plan", "records", "scored", "rejects", "fit")}
+    bare = replace(contents, **nothing, shown=Shown({}, ([], []), {}), map=None, coverage=None, pictures={})
     page = build_report(bare).decode()
     assert "Nothing was picked" in page
     assert "Nothing was refused" in page
@@ -89,15 +104,20 @@ def test_a_picture_that_is_gone_is_said_to_be_gone(contents: Contents) -> None:
 def test_two_hundred_tasks_fit_on_a_page(contents: Contents) -> None:
     names = [f"task {i:03d}" for i in range(200)]
     plan = [{**contents.plan[i % len(TASKS)], "task": name, "weight": i / 19_900} for i, name in enumerate(names)]
+    some = list(contents.shown.rows())
     records = [
-        {**contents.records[i % len(contents.records)], "task": name, "sample_id": f"{i}-{j}", "origin": "selected"}
+        {**some[i % len(some)], "task": name, "sample_id": f"{i}-{j}", "origin": "selected"}
         | {"cluster": 0, "centrality": 0.5, "rank": j}
         for i, name in enumerate(names)
         for j in range(3)
     ]
-    selection = [{"sample_id": row["sample_id"], "order": 0} for row in records]
+    columns = {name: [row[name] for row in records] for name in ("sample_id", "task")}
+    scored = [row for row in records if row["irs"] is not None]
+    shown = choose(pa.table(columns | {"outcome": ["instructed"] * len(records)}), scored)
+    shown = shown.completed({row["sample_id"]: row for row in records})
     pictures = {row["sample_id"]: b"x" * 10_000 for row in records}
-    page = build_report(replace(contents, plan=plan, records=records, selection=selection, pictures=pictures)).decode()
+    larger = replace(contents, plan=plan, records=records, scored=scored, shown=shown, pictures=pictures)
+    page = build_report(larger).decode()
     assert len(page) < 4_600_000
     assert all(f"<bdi>{name}</bdi>" in page for name in names)
     assert "160 tasks in between are left out here" in page
