@@ -64,8 +64,9 @@ def lineage(store: str, version: DatasetRef | None) -> tuple[DatasetRef, ...]:
 
 def instructed(version: DatasetRef) -> pa.Array:
     """Ids of all samples of a version."""
-    data = pa.BufferReader(versions.file(version, "data.parquet"))
-    return pq.read_table(data, columns=["sample_id"])["sample_id"].combine_chunks()
+    with versions.opened(version, "data.parquet") as data:
+        rows = pq.read_table(data, columns=["sample_id"], use_threads=False, pre_buffer=False)
+    return rows["sample_id"].combine_chunks()
 
 
 def generator_settings(version: DatasetRef) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import json
 import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -197,12 +197,13 @@ def _publish(
 def changes_against(before: DatasetRef | None, content: Content) -> dict[str, Any]:
     """diff.json: against the version before, or against nothing."""
     compared = ["sample_id", "turns", "origin", "cost_usd"]
-    old = table_store.decoded_rows(versions.opened(before, "data.parquet"), compared) if before else []
+    with versions.opened(before, "data.parquet") if before else nullcontext() as data:
+        records = diff(table_store.decoded_rows(data, compared) if data else (), content.rows(*compared))
     old_plan = rows_of(table_store.decode(versions.file(before, "plan.parquet"))) if before else []
     return {
         "before": before and before.version,
         "unpaid": content.unpaid,
-        "records": diff(old, content.rows(*compared)),
+        "records": records,
         "weights": drift(_weights(old_plan), _weights(rows_of(content.plan))),
     }
 

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from presel.report.contents import Contents
-from presel.report.gallery import Shown, choose
+from presel.report.gallery import PER_TASK, Shown, choose
 from presel.report.page import build_report
+from presel.report.pieces import gallery_page
 from presel.run_record import RunRecord
 from presel.stages.report import gather
 from tests.report.synthetic import TASKS
@@ -128,3 +129,10 @@ def test_weights_that_are_not_a_plain_softmax_say_so(contents: Contents) -> None
     page = build_report(replace(contents, config=adjusted)).decode()
     assert "noisy task means are pulled towards the pool&#39;s; 0.1 of the weight is spread evenly" in page
     assert "before this" not in build_report(contents).decode()
+
+
+def test_the_gallery_of_the_server_shows_the_pictures_that_are_there(contents: Contents) -> None:
+    assert max(line["quota"] for line in contents.plan) > PER_TASK
+    page = gallery_page(contents)
+    assert page.count("data:image/jpeg") > len(TASKS)
+    assert "(gone)" not in page

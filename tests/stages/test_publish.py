@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from presel import formats, table_store
+from presel import formats, ordered, table_store
 from presel.dataset import versions
 from presel.dataset.records import CHOSEN
 from presel.errors import IntegrityError
 from presel.report.card import plain
 from presel.run_record import RunRecord
+from presel.stages import publish as stage
 from presel.stages.publish import publish, without_credentials
 from presel.storage import open_store
 from presel.tables import REJECTS, DatasetRef, rows_of
@@ -70,6 +71,20 @@ def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetR
         assert one["id"] == other["id"] == record["sample_id"]
         assert one["image"] == other["images"][0] == record["key"]
         assert formats.turns_of_llava(one) == formats.turns_of_messages(other) == clean
+
+
+def test_records_sorted_in_many_pieces_are_the_same_records(
+    run: RunRecord, version: DatasetRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered, "_PIECE", 3000)
+    monkeypatch.setattr(ordered, "_BATCH", 1000)
+    monkeypatch.setattr(stage, "_RECORDS_A_GROUP", 10)
+    settings = run.config.model_copy(update={"store": str(tmp_path)})
+    again = publish(run.model_copy(update={"config": settings}))
+    for name in ("llava.json", "messages.jsonl", "selection.parquet", "rejects.parquet", "card.md", "diff.json"):
+        assert versions.file(again, name) == versions.file(version, name)
+    assert table(again, "data.parquet").equals(table(version, "data.parquet"))
+    assert pq.read_metadata(io.BytesIO(versions.file(again, "data.parquet"))).num_row_groups == 3
 
 
 def test_reference_records_carry_relevance_and_selected_ones_their_place(run: RunRecord, version: DatasetRef) -> None:
