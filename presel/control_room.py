@@ -84,8 +84,16 @@ def plan_words(run: Summary) -> str:
         f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}); "
         f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record, high)}"
     )
-    words += _weights_words(run.record)
-    return f"{words} {shortfall:,} seats cannot be filled." if shortfall else words
+    return f"{words}{_weights_words(run.record)}{_seats_words(run.record, shortfall)}"
+
+
+def _seats_words(record: RunRecord, shortfall: int) -> str:
+    """Seats that a task was too small for, and those of them that no other task could take either."""
+    empty = int(table_store.facts(record.plan).get("unplaced", 0))
+    handed_on, words = shortfall - empty, ""
+    if handed_on > 0:
+        words += f" {handed_on:,} of the seats went from tasks too small for them to others."
+    return f"{words} Left empty, because no image is left to choose: {empty:,}." if empty else words
 
 
 def _weights_words(record: RunRecord) -> str:

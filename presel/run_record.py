@@ -1,6 +1,7 @@
 """The references a run produced: a few kilobytes that lead to everything, and survive the run on the store.
 
-`status`, `explain` and `report` start from the latest record; so does the next refresh's diff.
+`status` and `explain` start from the latest record; `report` and `verify` from that of the last run which published, or which
+found its dataset unchanged: a plan, and a refresh that failed, leave that one alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import DatasetRef, Reference, TableRef
 
+_LATEST, _PUBLISHED = "latest.json", "published.json"
 FORMAT = 2
 """Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
@@ -76,9 +78,12 @@ class RunRecord(Reference):
 
 
 def save(record: RunRecord) -> None:
-    """Make this the latest record of its dataset name."""
-    document = {**record.model_dump(mode="json"), "presel": __version__}
-    open_store(record.config.store).write(_path(record.config.dataset.name), seal(document, FORMAT))
+    """Make this the latest record of its dataset name; with a dataset, the published one too."""
+    document = seal({**record.model_dump(mode="json"), "presel": __version__}, FORMAT)
+    store, name = open_store(record.config.store), record.config.dataset.name
+    if record.dataset is not None:
+        store.write(_path(name, _PUBLISHED), document)
+    store.write(_path(name), document)
 
 
 def latest(store: str, name: str) -> RunRecord:
@@ -94,10 +99,19 @@ def latest(store: str, name: str) -> RunRecord:
         ) from error
 
 
-def latest_of_all(store: str) -> Iterator[RunRecord]:
-    """The latest record of every dataset name on a store."""
+def published(store: str, name: str) -> RunRecord | None:
+    """The record of the last run that ended with a dataset. Raises IntegrityError as `read` does."""
+    try:
+        return read(store, _path(name, _PUBLISHED))
+    except NotFound:  # nothing was published yet, or by a presel that kept one record only
+        record = latest(store, name)
+        return record if record.dataset is not None else None
+
+
+def of_store(store: str) -> Iterator[RunRecord]:
+    """Latest and published record of every dataset name on a store."""
     for entry in open_store(store).list("runs/"):
-        if entry.path.endswith("/latest.json"):
+        if entry.path.endswith((f"/{_LATEST}", f"/{_PUBLISHED}")):
             yield read(store, entry.path)
 
 
@@ -122,5 +136,5 @@ def read(store: str, path: str) -> RunRecord:
         ) from error
 
 
-def _path(name: str) -> str:
-    return f"runs/{name}/latest.json"
+def _path(name: str, which: str = _LATEST) -> str:
+    return f"runs/{name}/{which}"

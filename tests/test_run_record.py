@@ -11,7 +11,7 @@ from presel import run_record
 from presel.demo.setting import demo_config
 from presel.errors import IntegrityError, NotFound
 from presel.run_record import RunRecord
-from presel.tables import TableRef
+from presel.tables import DatasetRef, TableRef
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def change(store: str, **fields: object) -> None:
 def test_a_record_is_read_back_and_says_who_wrote_it(saved: RunRecord) -> None:
     store = saved.config.store
     assert run_record.latest(store, "demo") == saved
-    assert list(run_record.latest_of_all(store)) == [saved]
+    assert list(run_record.of_store(store)) == [saved]
     document = json.loads((Path(store) / "runs/demo/latest.json").read_text())
     assert document["format"] == run_record.FORMAT
     assert document["presel"]
@@ -71,3 +71,15 @@ def test_a_changed_byte_is_noticed(saved: RunRecord) -> None:
 def test_without_a_record_it_says_what_makes_one(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="nothing has been planned"):
         run_record.latest(str(tmp_path), "demo")
+
+
+def test_a_plan_leaves_the_record_of_what_is_published_alone(saved: RunRecord) -> None:
+    store = saved.config.store
+    assert run_record.published(store, "demo") is None
+    dataset = DatasetRef(name="demo", version=3, uri=f"{store}/datasets/demo/3", digest="d", records=7)
+    refreshed = saved.model_copy(update={"dataset": dataset})
+    run_record.save(refreshed)
+    run_record.save(saved)
+    assert run_record.latest(store, "demo") == saved
+    assert run_record.published(store, "demo") == refreshed
+    assert list(run_record.of_store(store)) == [saved, refreshed]

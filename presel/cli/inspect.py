@@ -14,6 +14,7 @@ from presel.cli.console import dollars, screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config_file import load
+from presel.dataset import versions
 from presel.errors import ConfigError, NotFound
 from presel.run_record import RunRecord
 from presel.summary import Summary
@@ -33,7 +34,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         "budget": sum(row["reference"] + row["kept"] + row["quota"] for row in rows),
         "rejects": rejects,
         "paid_usd": paid,
-        "dataset": record.dataset,
+        "dataset": versions.latest(record.config.store, record.config.dataset.name),
         "tasks": rows,
     }
 
@@ -44,7 +45,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         table(rows, COLUMNS, total=True)
         for reason, count in rejects.items():
             screen.print(f"  {count:6} rejected: {reason}", markup=False)
-        published = record.dataset.uri if record.dataset else "nothing yet: run `presel run`"
+        published = result["dataset"].uri if result["dataset"] else "nothing yet: run `presel run`"
         screen.print(f"Published: {published}", markup=False, soft_wrap=True)
 
     show(result, as_json, words)
@@ -91,9 +92,10 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Where the latest report lies; with --to, a copy of it."""
-    record = _latest(config, overrides)
-    if record.report is None:
-        raise NotFound("there is no report yet", where=record.config.store, fix="run `presel run`")
+    settings = load(config, overrides)
+    record = run_record.published(settings.store, settings.dataset.name)
+    if record is None or record.report is None:
+        raise NotFound("there is no report yet", where=settings.store, fix="run `presel run`")
     address = summary.report_address(record)
     if to is not None:
         page = table_store.file(record.report, "page.html")

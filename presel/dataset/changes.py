@@ -1,9 +1,10 @@
 """What a dataset version changes against the one before it: records, weights, money.
 
 A record is *kept* when the same sample carries the same turns, *changed* when its turns differ (another prompt, another
-model), *added* or *dropped* otherwise. Money follows: what is kept was paid for by an earlier run and is what reuse saved;
-what is added or changed is what this version spent. (An answer that an earlier version paid for, the one before dropped and
-this one brings back counts as spent here although the ledger gave it for nothing: the figure is an upper bound.)
+model), *added* or *dropped* otherwise. Money follows the answers: one that the version before holds too, to the token and the
+cent, is what reuse saved, even where two of them say the same; any other is what this version spent. (An answer that an earlier
+version paid for, the one before dropped and this one brings back counts as spent here although the ledger gave it for
+nothing: the figure is an upper bound.)
 """
 
 from __future__ import annotations
@@ -18,26 +19,30 @@ from typing import Any
 from presel.formats import CHOSEN_ORIGINS
 
 Record = Mapping[str, Any]
+ANSWER = ("turns", "model", "input_tokens", "output_tokens", "cost_usd")
+"""Columns by which one bought answer is told from another."""
 
 
 def diff(before: Iterable[Record], after: Iterable[Record]) -> dict[str, Any]:
-    """Ids and money by what happened to a record. Both sides are rows of RECORDS, ordered by `sample_id`: they are gone
-    through side by side, so that of two large versions only ids and costs are held."""
+    """Ids and money by what happened to a record. Both sides are rows of RECORDS (`sample_id`, `origin` and ANSWER), ordered
+    by `sample_id`: they are gone through side by side, so that of two large versions only ids and costs are held."""
     ids: dict[str, list[str]] = {"added": [], "changed": [], "dropped": [], "kept": []}
-    costs: dict[str, list[float]] = {name: [] for name in ids}
+    spent: list[float] = []
+    saved: list[float] = []
     chosen = again = 0
     for sample, old, new in _side_by_side(before, after):
         happened = _happened(old, new)
         ids[happened].append(sample)
-        costs[happened].append(new["cost_usd"] or 0.0 if new else 0.0)
+        if new is not None:
+            (saved if _is_reused(old, new) else spent).append(new["cost_usd"] or 0.0)
         if _is_chosen(old):
             chosen, again = chosen + 1, again + _is_chosen(new)
     return {
         **{name: {"records": len(ids[name]), "ids": ids[name]} for name in ("added", "changed", "dropped")},
         "kept": {"records": len(ids["kept"])},
         "selection_overlap": again / chosen if chosen else None,
-        "spent_usd": fsum(costs["added"] + costs["changed"]),
-        "saved_by_reuse_usd": fsum(costs["kept"]),
+        "spent_usd": fsum(spent),
+        "saved_by_reuse_usd": fsum(saved),
     }
 
 
@@ -69,6 +74,10 @@ def _happened(old: Record | None, new: Record | None) -> str:
     if new is None:
         return "dropped"
     return "kept" if new["turns"] == old["turns"] else "changed"
+
+
+def _is_reused(old: Record | None, new: Record) -> bool:
+    return old is not None and all(old[name] == new[name] for name in ANSWER)
 
 
 def _is_chosen(record: Record | None) -> bool:

@@ -132,7 +132,7 @@ def _needed(place: Store, store: str) -> _Needed:
 
 
 def _of_records(store: str) -> Iterator[TableRef]:
-    for record in run_record.latest_of_all(store):
+    for record in run_record.of_store(store):
         yield from record.needed()
 
 

@@ -58,13 +58,14 @@ def _latest(place: Store, store: str, name: str) -> Iterator[str]:
 
 
 def _record(store: str, name: str) -> Iterator[str]:
-    try:
-        record = run_record.latest(store, name)
-        catalog.changes(record.catalog)
-    except NotFound:
-        return
-    except IntegrityError as error:
-        yield f"{error.where}: {error.what}"
+    for which in (run_record.latest, run_record.published):
+        try:
+            if (record := which(store, name)) is not None:
+                catalog.changes(record.catalog)
+        except NotFound:
+            continue
+        except IntegrityError as error:
+            yield f"{error.where}: {error.what}"
 
 
 def _catalogs(place: Store) -> Iterator[str]:

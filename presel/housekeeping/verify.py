@@ -61,12 +61,12 @@ def verify_latest(store: str, name: str) -> DatasetRef | None:
 
 
 def record_of(version: DatasetRef, store: str) -> RunRecord | None:
-    """The record of the run that published a version, as long as it is the latest and can be read."""
+    """The record of the run that published a version, as long as it is the last that did and can be read."""
     try:
-        record = run_record.latest(store, version.name)
+        record = run_record.published(store, version.name)
     except (NotFound, IntegrityError):  # a damaged one is said with the pointers
         return None
-    return record if record.dataset == version else None
+    return record if record is not None and record.dataset == version else None
 
 
 def _table(ref: TableRef) -> Iterator[str]:

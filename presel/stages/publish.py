@@ -30,10 +30,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import __version__, formats, table_store
+from presel import __version__, formats, progress, table_store
 from presel.config import RefreshConfig
 from presel.dataset import history, versions
-from presel.dataset.changes import diff, drift
+from presel.dataset.changes import ANSWER, diff, drift
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.errors import StorageError
@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 _RECORDS_A_GROUP = 1 << 18
 _SAID = ("sample_id", "task", "key", "turns")
 _COUNTED = ["task", "origin", "model", "cost_usd"]
+_MOVES = ("added", "changed", "kept", "dropped")
 _LIBRARIES = (
     "numpy",
     "pyarrow",
@@ -77,10 +78,10 @@ def _publish_new(content: Content, record: RunRecord) -> DatasetRef:
     before = versions.latest(config.store, config.dataset.name)
     if before is not None and versions.manifest(before)["content"] == digest:
         versions.point_at_latest(config.store, config.dataset.name)  # a run may have died between its manifest and this
-        log.info("nothing changed: %s version %d stands", before.name, before.version)
+        _say(before, f"nothing changed: version {before.version} stands")
         return before
     base = table_store.facts(record.history)["base"] if record.history else None
-    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config), "base": base}
+    made_from = {"content": digest, "inputs": history.inputs_digest(record.samples, config, record.basis), "base": base}
     return _publish(content, before, config, made_from)
 
 
@@ -191,12 +192,20 @@ def _publish(
         "source": without_credentials(config.source.uri),
         "endpoint": without_credentials(config.generator.base_url),
     }
-    return versions.complete(store, name, number, files, about, run)
+    made = versions.complete(store, name, number, files, about, run)
+    counts = {what: changes["records"][what]["records"] for what in _MOVES}
+    _say(made, f"version {number}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+    return made
+
+
+def _say(dataset: DatasetRef, what: str) -> None:
+    log.info("%s: %s", dataset.name, what)
+    progress.report("publish", dataset.name, dataset.records, dataset.records, "records", what)
 
 
 def changes_against(before: DatasetRef | None, content: Content) -> dict[str, Any]:
     """diff.json: against the version before, or against nothing."""
-    compared = ["sample_id", "turns", "origin", "cost_usd"]
+    compared = ["sample_id", "origin", *ANSWER]
     with versions.opened(before, "data.parquet") if before else nullcontext() as data:
         records = diff(table_store.decoded_rows(data, compared) if data else (), content.rows(*compared))
     old_plan = rows_of(table_store.decode(versions.file(before, "plan.parquet"))) if before else []

@@ -5,8 +5,12 @@ import pytest
 from presel.dataset.changes import diff, drift
 
 
-def record(name: str, *, response: str = "two", origin: str = "selected", cost: float | None = 0.1) -> dict[str, Any]:
-    return {"sample_id": name, "turns": [{"question": "q", "response": response}], "origin": origin, "cost_usd": cost}
+def record(
+    name: str, *, response: str = "two", origin: str = "selected", cost: float | None = 0.1, model: str = "one"
+) -> dict[str, Any]:
+    turns = [{"question": "q", "response": response}]
+    bought = {"model": model, "input_tokens": 900, "output_tokens": 8, "cost_usd": cost}
+    return {"sample_id": name, "turns": turns, "origin": origin, **bought}
 
 
 def test_every_record_is_added_changed_kept_or_dropped() -> None:
@@ -20,8 +24,15 @@ def test_every_record_is_added_changed_kept_or_dropped() -> None:
 
 
 def test_new_records_are_spent_and_kept_ones_saved() -> None:
-    found = diff([record("a"), record("b")], [record("a", cost=0.25), record("c", cost=0.5), record("d", cost=None)])
+    before = [record("a", cost=0.25), record("b")]
+    found = diff(before, [record("a", cost=0.25), record("c", cost=0.5), record("d", cost=None)])
     assert (found["spent_usd"], found["saved_by_reuse_usd"]) == (0.5, 0.25)
+
+
+def test_an_answer_that_was_bought_anew_is_spent_even_where_it_says_the_same() -> None:
+    found = diff([record("a"), record("b")], [record("a", model="other"), record("b", cost=0.2)])
+    assert found["kept"] == {"records": 2}
+    assert (found["spent_usd"], found["saved_by_reuse_usd"]) == (pytest.approx(0.3), 0.0)
 
 
 def test_selection_overlap_leaves_the_reference_set_out() -> None:

@@ -46,6 +46,15 @@ def test_the_plan_in_words_adds_up_and_names_the_cap(reported: RunRecord) -> Non
     assert "may end the run" not in words
 
 
+def test_seats_that_went_to_another_task_are_not_called_empty(reported: RunRecord) -> None:
+    run = Summary(reported)
+    for row in run.plan:
+        row["shortfall"] = 4
+    assert control_room.plan_words(run).endswith(
+        f" {4 * len(run.plan)} of the seats went from tasks too small for them to others."
+    )
+
+
 def test_a_plan_that_the_cap_will_not_pay_for_says_so(reported: RunRecord) -> None:
     generator = reported.config.generator.model_copy(update={"max_cost": 0.0001})
     tight = reported.model_copy(update={"config": reported.config.model_copy(update={"generator": generator})})
