@@ -58,6 +58,7 @@ def _latest(place: Store, store: str, name: str) -> Iterator[str]:
 
 
 def _record(store: str, name: str) -> Iterator[str]:
+    wrong: dict[str, None] = {}  # the two records may be of one run
     for which in (run_record.latest, run_record.published):
         try:
             if (record := which(store, name)) is not None:
@@ -65,7 +66,8 @@ def _record(store: str, name: str) -> Iterator[str]:
         except NotFound:
             continue
         except IntegrityError as error:
-            yield f"{error.where}: {error.what}"
+            wrong[f"{error.where}: {error.what}"] = None
+    yield from wrong
 
 
 def _catalogs(place: Store) -> Iterator[str]:
