@@ -106,7 +106,9 @@ def _fields_at(location: Location) -> list[str]:
 def _without_union_tags(location: Location) -> Location:
     """Pydantic appends the tried alternative of a union (`float`, `literal['unlimited']`) to the path."""
     return [
-        p for p in location if not (isinstance(p, str) and (p in {"float", "int", "str"} or p.startswith("literal[")))
+        p
+        for p in location
+        if not (isinstance(p, str) and (p in {"float", "int", "str", "constrained-float"} or p.startswith("literal[")))
     ]
 
 

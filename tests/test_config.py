@@ -21,6 +21,12 @@ def test_a_cap_must_be_named_or_switched_off_in_words():
     assert RefreshConfig.model_validate({**MINIMAL, "generator": {"max_cost": "unlimited"}})
 
 
+@pytest.mark.parametrize("cap", [-1, float("nan"), float("inf")])
+def test_a_cap_that_nothing_could_be_compared_with_is_refused_before_anything_starts(cap: float) -> None:
+    with pytest.raises(ValidationError, match="max_cost"):
+        RefreshConfig.model_validate({**MINIMAL, "generator": {"max_cost": cap}})
+
+
 def test_paper_mode_has_no_guard_and_allows_nothing_of_ours():
     assert RefreshConfig.model_validate({**MINIMAL, "mode": "paper"}).selection.near_duplicate is None
     for section in ({"selection": {"near_duplicate": 0.9}}, {"selection": {"strategy": "coverage"}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from presel.demo.setting import environment
-from presel.errors import AlreadyExists, InputError, NotFound, ObjectChanged, StorageUnavailable
+from presel.errors import AlreadyExists, InputError, NotFound, ObjectChanged, StorageError, StorageUnavailable
 from presel.storage import Entry, Store, open_store, s3_bulk
 from presel.storage.s3 import client
 from presel.storage.s3_listing import Page, Range, walk
@@ -239,3 +240,19 @@ def test_a_link_for_another_name_of_the_same_server_is_signed_for_that_name_and_
     assert link.startswith(f"http://browsers.example:9000/{quote(bucket)}/page.html?")
     assert "X-Amz-SignedHeaders=host&X-Amz-Signature=" in link
     assert store.link("page.html", "text/html", "https://cdn.example/x/") == "https://cdn.example/x/page.html"
+
+
+def test_a_folder_that_takes_no_more_says_where_and_what_to_do_and_keeps_what_was_there(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.write("a", b"before")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            store.write("a", bytes(8192))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.where == str(tmp_path / "a")
+    assert "ulimit -f" in str(caught.value)
+    assert store.read("a") == b"before"
+    assert list(store.leftovers()) == []

@@ -94,7 +94,7 @@ class GeneratorConfig(Section):
     temperature: float = Field(0.2, ge=0, le=2)
     max_output_tokens: int = Field(800, ge=1)
     seed: int = 0
-    max_cost: Annotated[float | Literal["unlimited"], Operational] = Field(
+    max_cost: Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["unlimited"], Operational] = Field(
         ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
     )
     on_cap: Annotated[Literal["stop", "publish"], Operational] = Field(

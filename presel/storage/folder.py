@@ -176,6 +176,15 @@ _MEANING: dict[type[OSError], type[PreselError]] = {
     PermissionError: AccessDenied,
     TimeoutError: StorageUnavailable,
 }
+_ROOM = "make room there (`presel gc --delete` removes what no version needs), then run again: what is finished is found again"
+_FIXES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`, or the file system's own)",
+    errno.EROFS: "mount it writable, or name another folder",
+    errno.EACCES: "let the user that runs this process read there, and write there if it is the store",
+    errno.EPERM: "let the user that runs this process read there, and write there if it is the store",
+}
 _PASSING = {errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EBUSY, errno.EREMOTEIO, errno.ENETDOWN, errno.ENETUNREACH}
 """What a disk or a network mount says when it could not read this time."""
 
@@ -187,4 +196,4 @@ def _translated(where: str) -> Iterator[None]:
     except OSError as error:
         otherwise = StorageUnavailable if error.errno in _PASSING else StorageError
         kind = next((ours for theirs, ours in _MEANING.items() if isinstance(error, theirs)), otherwise)
-        raise kind(error.strerror or str(error), where=where) from error
+        raise kind(error.strerror or str(error), where=where, fix=_FIXES.get(error.errno or 0)) from error
