@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
 from presel.tables import DatasetRef, TableRef
+from tasks.artifacts import show_markdown, show_table
 
 
 def _show_tuned(dataset: DatasetRef, tuned: TableRef, address: str) -> None:
     """The curve as a picture, the evaluation as a table, and where the model lies."""
-    create_markdown_artifact(curve_markdown(tuned), key=f"{dataset.name}-tuning")
-    create_table_artifact(evaluation_rows(tuned), key=f"{dataset.name}-evaluation", description=evaluation_words(tuned))
-    create_link_artifact(address, key=f"{dataset.name}-model", link_text=f"Tuned on version {dataset.version}")
+    show_markdown(f"{dataset.name}-tuning", curve_markdown(tuned), "How the model was tuned")
+    show_table(f"{dataset.name}-evaluation", evaluation_rows(tuned), evaluation_words(tuned))
+    lies = f"Tuned on version {dataset.version} of {dataset.name}. It lies at `{address}`.\n"
+    show_markdown(f"{dataset.name}-model", lies, "Where the tuned model lies")

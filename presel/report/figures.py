@@ -32,8 +32,10 @@ class TaskLine:
     supply: int
     quota: int
     shortfall: int
+    kept: int
+    """Seats of the budget, beside the quota, that an earlier version's samples hold."""
     picked: int
-    """Chosen by the plan and instructed."""
+    """Chosen by a plan, this one's or an earlier one's (`kept`), and instructed."""
     rejected: int
     spent_usd: float
     """What the published answers cost when they were bought."""
@@ -57,7 +59,7 @@ def task_lines(plan: Sequence[Row], records: Iterable[Row], rejects: Sequence[Ro
     return [
         TaskLine(
             **{name: row[name] for name in ("task", "images", "usable", "irs")},
-            **{name: row[name] for name in ("weight", "supply", "quota", "shortfall")},
+            **{name: row[name] for name in ("weight", "supply", "quota", "kept", "shortfall")},
             # One sample has a score and no interval.
             irs_low=row["irs_low"] if origins[row["task"], "reference"] > 1 else None,
             irs_high=row["irs_high"] if origins[row["task"], "reference"] > 1 else None,
@@ -80,6 +82,7 @@ class Totals:
     images: int
     usable: int
     reference: int
+    kept: int
     picked: int
     rejected: int
     shortfall: int
@@ -103,6 +106,7 @@ def totals(lines: Sequence[TaskLine], rejects: Sequence[Row]) -> Totals:
         images=sum(line.images for line in lines),
         usable=sum(line.usable for line in lines),
         reference=sum(line.reference for line in lines),
+        kept=sum(line.kept for line in lines),
         picked=sum(line.picked for line in lines),
         rejected=len(rejects),
         shortfall=sum(line.shortfall for line in lines),

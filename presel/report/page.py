@@ -31,7 +31,7 @@ from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg, map_svg
 
 HEADINGS = (
-    ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"),
+    ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"), ("Kept", "n"),
     ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Cost", "n"),
 )  # fmt: skip
 _WEIGHT_ROWS = 40
@@ -78,7 +78,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
     return {
         "lines": lines,
         "sums": sums,
-        "headings": HEADINGS,
+        "headings": [heading for heading in HEADINGS if sums.kept or heading[0] != "Kept"],
         "colours": palette,
         "money": {
             "new": round(100 * records["spent_usd"] / whole, 2),

@@ -16,6 +16,7 @@ def plan(task: str, usable: int) -> dict[str, Any]:
         "weight": 0.5,
         "supply": usable,
         "quota": 2,
+        "kept": 0,
         "shortfall": 0,
     }
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pytest
 
+from presel.report.card import card
 from presel.report.contents import Contents
 from presel.report.gallery import PER_TASK, Shown, choose
 from presel.report.page import build_report
@@ -44,6 +45,35 @@ def test_every_number_of_the_headline_is_on_the_page(contents: Contents) -> None
     assert f"<b>{len(contents.records)}</b> of {usable} usable ones" in page.replace("\n", " ")
     for row in contents.plan:
         assert f"{row['irs']:.3f}" in page
+
+
+def test_kept_samples_have_a_column_of_their_own_so_that_a_row_adds_up(contents: Contents) -> None:
+    kept = [{**row, "quota": row["quota"] - 3, "kept": 3} for row in contents.plan]
+    page = build_report(replace(contents, plan=kept)).decode()
+    (foot,) = re.findall(r"<tfoot>(.*?)</tfoot>", page, re.DOTALL)
+    cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", foot)
+    headings = re.findall(r'<th scope="col"[^>]*><button type="button">(.*?)</button>', page)
+    shown = dict(zip(headings, cells, strict=False))
+    assert (shown["Kept"], int(shown["Kept"]) + int(shown["Quota"])) == (
+        "30",
+        sum(row["quota"] for row in contents.plan),
+    )
+    assert "30 of them for an earlier version" in page
+    assert ">Kept</button>" not in build_report(contents).decode()
+
+
+def test_the_card_s_table_has_as_many_cells_in_every_row_with_kept_samples_and_without(contents: Contents) -> None:
+    for kept in (0, 3):
+        plan = [{**row, "kept": kept} for row in contents.plan]
+        told = {
+            "records": [{**row, "model": "m"} for row in contents.records],
+            "rejects": contents.rejects,
+            "changes": contents.changes,
+        }
+        page = card("x", 2, plan=plan, config=contents.config, **told)
+        rows = [line for line in page.split("## What is in it")[1].split("##")[0].splitlines() if line.startswith("|")]
+        assert ("kept" in rows[0]) == bool(kept)
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows[: len(TASKS) + 3]}) == 1
 
 
 def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -> None:
