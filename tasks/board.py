@@ -114,7 +114,11 @@ class Board:
         return hear
 
     def say(self, state: str) -> None:
-        """Show where the run stands, now, and wait a little until that is to be seen."""
+        """Show where the run stands, now and until something happens, and wait a little until that is to be seen."""
+        with self._lock:
+            if self._later is not None:
+                self._later.cancel()
+                self._later = None
         self._show(state)
         self._artifact.settle()
 
@@ -164,6 +168,8 @@ class Board:
 
     def _show_later(self) -> None:
         with self._lock:
+            if self._later is None:  # called off while it waited for the lock
+                return
             self._later = None
         self._show_if_due()
 

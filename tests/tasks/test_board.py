@@ -80,3 +80,25 @@ def test_a_board_that_has_ended_does_not_say_running_again() -> None:
     board.ended(lane, "Crashed")
     assert board._artifact._wanted is not None
     assert board._artifact._wanted[1].startswith("Stopped by a signal.")
+
+
+def test_what_the_run_waits_for_stands_until_something_happens() -> None:
+    board = Board("demo", "run")
+    lane = board.begun("plan", "plan")  # shown at once; what follows within three seconds is shown later
+    board.ended(lane, "Completed")
+    later = board._later
+    assert later is not None
+    board.say("Waiting for approval")
+    later.join(10)
+    assert board._artifact._wanted is not None
+    assert board._artifact._wanted[1].startswith("Waiting for approval.")
+
+
+def test_the_last_thing_that_happened_is_shown_even_if_nothing_follows() -> None:
+    board = Board("demo", "run")
+    board.ended(board.begun("plan", "plan"), "Completed")
+    later = board._later
+    assert later is not None
+    later.join(10)
+    assert board._artifact._wanted is not None
+    assert "| plan | 1 of 1 |" in board._artifact._wanted[0]
