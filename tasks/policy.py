@@ -28,7 +28,7 @@ from tasks.logs import tidy
 from tasks.orphans import close_orphans
 from tasks.patience import wait_for_the_server
 from tasks.resources import Resource, declare
-from tasks.results import RESULTS
+from tasks.results import RESULTS, StoreResults
 from tasks.runner import ConfiguredTaskRunner
 from tasks.watched import WatchedTask, watched
 
@@ -57,9 +57,9 @@ class ContentKey(CachePolicy):
 
     def compute_key(
         self,
-        task_ctx: TaskRunContext,  # noqa: ARG002 - Prefect's signature
+        task_ctx: TaskRunContext,
         inputs: dict[str, Any],
-        flow_parameters: dict[str, Any],  # noqa: ARG002
+        flow_parameters: dict[str, Any],  # noqa: ARG002 - Prefect's signature
         **kwargs: Any,  # noqa: ARG002
     ) -> str | None:
         assert self.stage is not None
@@ -67,7 +67,9 @@ class ContentKey(CachePolicy):
         # The record holds the store's address: a store that was moved is found by the stage itself, not by Prefect.
         record = f"{self.stage.name}-{key}-{short_digest(store)[:8]}"
         if table_store.find(store, self.stage.name, key) is None:
-            open_store(store).delete(f"{RESULTS}/{record}")
+            # Deployments for several stores share one results block (deployments/provision.py): the record lies on its store.
+            block = task_ctx.result_store.result_storage
+            open_store(block.store if isinstance(block, StoreResults) else store).delete(f"{RESULTS}/{record}")
         return record
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
+from prefect.results import ResultStore
 
 import tasks.api
 import tasks.cpu
@@ -16,6 +20,7 @@ from presel.storage import open_store
 from presel.table_store import Output
 from presel.tables import CLUSTERS
 from tasks.policy import FLOW, ContentKey, worth_retrying
+from tasks.results import StoreResults
 
 
 def every_task() -> list[Task]:
@@ -39,26 +44,32 @@ def test_every_stage_is_cached_by_content_but_those_that_look_at_the_world(task)
         assert task.persist_result
 
 
+def context(results: object) -> Any:
+    """Of a task run: all that a cache key looks at there is where results are kept."""
+    return SimpleNamespace(result_store=ResultStore(result_storage=StoreResults(store=str(results))))
+
+
+def inputs_on(store: object) -> dict[str, Any]:
+    samples = Output(str(store), "assemble", "k")
+    samples.write_rows([{"sample_id": "a", "cluster": 0}], CLUSTERS, "chart")
+    return {"samples": samples.commit({}), "config": ClusteringConfig(), "seed": 1}
+
+
 def test_the_cache_key_is_the_stages_own_key_and_names_the_store(tmp_path):
-    samples = Output(str(tmp_path), "assemble", "k")
-    samples.write_rows([{"sample_id": "a", "cluster": 0}], CLUSTERS, "chart")
-    inputs = {"samples": samples.commit({}), "config": ClusteringConfig(), "seed": 1}
-    policy = ContentKey(stage=cluster)
-    key = policy.compute_key(None, inputs, {})
+    inputs, policy = inputs_on(tmp_path), ContentKey(stage=cluster)
+    key = policy.compute_key(context(tmp_path), inputs, {})
     assert cluster.key(inputs) in key
-    moved = {**inputs, "samples": inputs["samples"].model_copy(update={"store": "elsewhere"})}
-    assert policy.compute_key(None, moved, {}) != key
+    moved = {**inputs, "samples": inputs["samples"].model_copy(update={"store": str(tmp_path / "elsewhere")})}
+    assert policy.compute_key(context(tmp_path), moved, {}) != key
 
 
-def test_a_record_whose_table_is_gone_is_forgotten(tmp_path):
-    samples = Output(str(tmp_path), "assemble", "k")
-    samples.write_rows([{"sample_id": "a", "cluster": 0}], CLUSTERS, "chart")
-    inputs = {"samples": samples.commit({}), "config": ClusteringConfig(), "seed": 1}
-    policy = ContentKey(stage=cluster)
-    record = f"results/{policy.compute_key(None, inputs, {})}"
-    open_store(str(tmp_path)).write(record, b"{}")
-    policy.compute_key(None, inputs, {})
-    assert not open_store(str(tmp_path)).exists(record)
+@pytest.mark.parametrize("results", [".", "of another deployment"])
+def test_a_record_whose_table_is_gone_is_forgotten_wherever_records_are_kept(tmp_path, results):
+    inputs, policy = inputs_on(tmp_path), ContentKey(stage=cluster)
+    record = f"results/{policy.compute_key(context(tmp_path / results), inputs, {})}"
+    open_store(str(tmp_path / results)).write(record, b"{}")
+    policy.compute_key(context(tmp_path / results), inputs, {})
+    assert not open_store(str(tmp_path / results)).exists(record)
 
 
 class _State:
