@@ -7,10 +7,12 @@ CLUSTERS := $(VENV)/.clusters
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-system check format clean
+.PHONY: demo install test test-system check format clean
 
 demo: $(READY) ## set up, then run the whole refresh on the embedded default
 	$(BIN)/presel demo $(ARGS)
+
+install: $(READY) ## the virtual environment, and nothing else
 
 test: $(READY) ## the test suite
 	$(BIN)/pytest $(ARGS)
