@@ -126,7 +126,7 @@ def approval_markdown(run: Summary) -> str:
     key = f"{run.record.config.dataset.name}-plan"
     return (
         f"## Pay for this plan?\n\n{plan_words(run)}\n\n| task | images | price |\n|---|---|---|\n{table}{more}\n"
-        f"All columns: the artifact `{key}` of this run. Submit pays and goes on. "
+        f"All columns: the artifact `{key}` of this run. *Resume* (in the earlier UI *Submit*) pays and goes on. "
         "To pay nothing more, close this and cancel the run.\n"
     )
 
