@@ -154,7 +154,9 @@ def gpu(_settings: RefreshConfig) -> Finding:
     return Finding("gpu", "warning", "none: embedding and the reference model run on the CPU")
 
 
-def server(_settings: RefreshConfig) -> Finding:
+def server(settings: RefreshConfig) -> Finding:
+    """Whether it answers, and whether what it runs by schedule is what the file says."""
+    from presel.cli.deployed import configurations, disagreement
     from presel.cli.prefect_run import quiet
 
     quiet()
@@ -169,7 +171,16 @@ def server(_settings: RefreshConfig) -> Finding:
     except httpx.HTTPError as error:
         fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
         return Finding("prefect", "error", f"{url} does not answer ({type(error).__name__})", fix)
-    return Finding("prefect", "ok", f"{url} answers")
+    try:
+        deployed = configurations()
+    except httpx.HTTPError as error:
+        fix = "check PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+        return Finding("prefect", "error", f"{url} does not say what is deployed ({type(error).__name__})", fix)
+    if said := disagreement(settings, deployed):
+        fix = "make the file and the deployment's `config` say the same, and deploy again (docs/operations.md)"
+        return Finding("prefect", "warning", f"{url} answers, but {said}", fix)
+    what = "a refresh with this configuration is deployed" if deployed else "no refresh is deployed there"
+    return Finding("prefect", "ok", f"{url} answers; {what}")
 
 
 CHECKS: tuple[Callable[[RefreshConfig], Finding], ...] = (

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from deployments.provision import FLOWS, POOLS, ZOMBIES
+from presel.cli.deployed import configurations
 from presel.config import RefreshConfig
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,9 @@ def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
     assert [schedule.schedule.cron for schedule in found["refresh"].schedules] == ["0 3 * * *"]
     assert found["refresh"].global_concurrency_limit.limit == 1
     assert found["refresh"].parameter_openapi_schema["properties"]["config"]
+    assert configurations() == dict.fromkeys(
+        ["refresh/instruct", "refresh/refresh"], DEPLOYMENTS[0]["parameters"]["config"]
+    )
 
 
 def test_the_server_refuses_a_wrong_configuration_before_anything_starts(tmp_path):
