@@ -27,6 +27,8 @@ class Progress:
     """What else a person would want to see, in words: money spent, the loss."""
     figures: Mapping[str, float] = field(default_factory=dict)
     """The same for programs, counted from the start of this stage and label: requests, tokens, US dollars (see stages)."""
+    trouble: str = ""
+    """Why it does not go on just now, in words, though it has not failed: an endpoint that does not answer."""
 
 
 Listener = Callable[[Progress], None]
@@ -41,9 +43,10 @@ def report(
     unit: str,
     note: str = "",
     figures: Mapping[str, float] | None = None,
+    trouble: str = "",
 ) -> None:
     for listener in _listeners.get():
-        listener(Progress(stage, label, done, total, unit, note, figures or {}))
+        listener(Progress(stage, label, done, total, unit, note, figures or {}, trouble))
 
 
 @contextmanager

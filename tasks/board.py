@@ -70,6 +70,11 @@ class Lane:
         return next(iter(self.told.values())).unit if self.told else "tasks"
 
     @property
+    def trouble(self) -> str:
+        """Why it does not go on, as its tasks tell it: one of them, since they ask the same endpoint."""
+        return next((told.trouble for told in self.told.values() if told.trouble), "")
+
+    @property
     def note(self) -> str:
         """What its only task says beside the numbers."""
         return next(iter(self.told.values())).note if len(self.told) == 1 and self.submitted == 1 else ""
@@ -207,7 +212,7 @@ def _row(lane: Lane, running: bool) -> str:
         f"{count} {state.lower()}" for state, count in sorted(lane.ended.items()) if state != "Completed"
     )
     tasks = f"{lane.ended.total():,} of {lane.tasks:,}" + (f" ({others})" if others else "")
-    return f"| {lane.name} | {tasks} | {_done(lane)} | {_pace(lane) if running and not lane.over else ''} |\n"
+    return f"| {lane.name} | {tasks} | {_done(lane)} | {plain(_pace(lane)) if running and not lane.over else ''} |\n"
 
 
 def _done(lane: Lane) -> str:
@@ -220,6 +225,8 @@ def _done(lane: Lane) -> str:
 
 
 def _pace(lane: Lane) -> str:
+    if lane.trouble:
+        return lane.trouble
     return lane.pace.words(lane.unit, lane.total - lane.done) if lane.told else "under way"
 
 

@@ -33,11 +33,14 @@ from presel.instruct.money import Purse
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.owners import Owner
 from presel.instruct.prices import NOTHING, Estimator, Usage, usage_of
+from presel.progress import duration
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 900.0
 """Seconds without any answer, while asking, after which the endpoint counts as down."""
+_SILENCE, _WARN_EVERY = 15.0, 60.0
+"""Seconds without any answer, while requests fail, after which people are told, and how often the log says it again."""
 _DOWN = 3
 """So many requests given up, and no answer to anybody meanwhile, are about the endpoint, not about three pictures."""
 _BAD_REQUESTS = 10
@@ -55,6 +58,13 @@ class Done:
     given_up: int = 0
     """Requests in a row, none of them and nobody else being answered."""
     last_answer: float = 0.0
+    failing: str = ""
+    """Why the last request got no answer; empty once another has got one."""
+
+    def trouble(self) -> str:
+        """That nobody is answered, for how long, and why, in words; empty while answers come."""
+        silent = time.monotonic() - self.last_answer
+        return f"no answer for {duration(silent)} ({self.failing})" if self.failing and silent > _SILENCE else ""
 
 
 class Sending:
@@ -78,6 +88,7 @@ class Sending:
 
         self.client = Client(generator)
         self.done = Done(last_answer=time.monotonic())
+        self._warned = -_WARN_EVERY
 
     async def serve(self) -> None:
         """For ever: send what is ready, when the pacer allows it."""
@@ -140,7 +151,7 @@ class Sending:
         if self._estimator.learn(job.request, usage):
             self._desk.reprice()
         self.done.answers += 1
-        self.done.given_up = 0
+        self.done.given_up, self.done.failing = 0, ""
         self.done.spent_usd += cost
         self.done.last_answer = time.monotonic()
         self._desk.release(job, spent=cost)
@@ -164,7 +175,9 @@ class Sending:
         job.tries += 1
         if job.failing_since is None:
             job.failing_since = self.done.answers
-        log.info("try %d of %s failed: %s: %s", job.tries, job.key, outcome.reason, outcome.message)
+        self.done.failing = f"{outcome.reason}: {outcome.message}"
+        log.info("try %d of %s failed: %s", job.tries, job.key, self.done.failing)
+        self._warn()
         if outcome.billed and job.lease:  # the reservation may be used up: the next try needs one of its own
             await self._io(self._purse.lose, job.lease, job.key)
             self._desk.release(job, lost=job.reserved)
@@ -174,6 +187,13 @@ class Sending:
             return
         again = self._desk.is_ready if job.lease else self._desk.needs_money
         self._desk.later(job, backoff(job.tries), again)
+
+    def _warn(self) -> None:
+        """In the log, while nobody is answered: the board says the same, and neither waits until the run gives up."""
+        trouble, now = self.done.trouble(), time.monotonic()
+        if trouble and now - self._warned > _WARN_EVERY:
+            self._warned = now
+            log.warning("%s: %s; it is tried again", self._generator.base_url, trouble)
 
     def _put_aside(self, job: Job, outcome: Failed) -> None:
         """This one fails again and again. Do the others?"""

@@ -136,8 +136,9 @@ class _Waiting:
             store = self._engine.spent()
             figures |= {"store_usd": store, "cap_usd": cap}
             note += f"; the store: {dollars(figures['store_usd'])} of {dollars(cap)}"
-        note = f"{self._engine.note}; {note}" if self._engine.note else note
-        progress.report("instruct", self._label, self._made, self._seats, "instructions", note, figures)
+        trouble = self._engine.done.trouble()
+        note = "; ".join(words for words in (trouble, self._engine.note, note) if words)
+        progress.report("instruct", self._label, self._made, self._seats, "instructions", note, figures, trouble)
 
 
 def _by_order(row: Row) -> tuple[int, str]:

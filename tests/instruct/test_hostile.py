@@ -11,9 +11,10 @@ import pytest
 
 from presel import table_store
 from presel.errors import EndpointRefused, EndpointUnavailable
-from presel.instruct import limits
+from presel.instruct import limits, sending
 from presel.instruct.ledger import Ledger
 from presel.instruct.money import spending
+from presel.progress import Progress, listening
 from presel.storage import open_store
 from tests.instruct.hostile import TURNS, answer, completion, failure, hostile, http
 from tests.instruct.pools import Pool, generator, reasons, rows
@@ -253,3 +254,20 @@ def test_the_last_requests_of_a_run_say_nothing_about_their_pictures_when_nobody
     with hostile(pool, {}) as endpoint:
         monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
         assert pool.instruct(settings, picked=11, images=11).rows == 11
+
+
+def test_while_nobody_is_answered_the_log_and_the_progress_say_so_and_why(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sending, "_SILENCE", 0.0)
+    heard: list[Progress] = []
+    settings = generator("${PRESEL_TEST_URL}", attempts=ATTEMPTS)
+    with hostile(pool, {i: always(http(503, b"")) for i in range(12)}) as endpoint, listening(heard.append):
+        monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
+        with pytest.raises(EndpointUnavailable):
+            pool.instruct(settings, picked=12)
+    assert any(told.trouble.startswith("no answer for 0 s (") and "503" in told.trouble for told in heard)
+    assert all(told.trouble in told.note for told in heard)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warned) == 1
+    assert "it is tried again" in warned[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -38,6 +39,17 @@ def test_money_is_summed_over_tasks_and_held_against_the_cap() -> None:
     board.listener("instruct", "a")(asked("reference chart", 1, 1, 0.2))
     board.listener("instruct", "b")(asked("reference clock", 1, 1, 0.3))
     assert "This run has spent $0.50; the store $0.80 of its cap of $2.00 (40.0%)." in board.line(RUNNING)
+
+
+def test_an_endpoint_that_does_not_answer_is_said_in_the_line_that_matters_until_it_does() -> None:
+    board = Board("demo", "run")
+    board.begun("instruct", "instruct reference")
+    hear = board.listener("instruct", "a")
+    hear(replace(asked("reference chart", 1, 10), trouble="no answer for 40 s (connection: refused | 127.0.0.1)"))
+    assert "1 of 10 instructions (10%), no answer for 40 s (connection: refused | 127.0.0.1)." in board.line(RUNNING)
+    assert "no answer for 40 s (connection: refused \\| 127.0.0.1) |" in board.page(RUNNING)
+    hear(asked("reference chart", 2, 10))
+    assert "no answer" not in board.line(RUNNING) + board.page(RUNNING)
 
 
 def test_a_report_that_comes_again_replaces_the_one_before() -> None:
