@@ -16,6 +16,7 @@ What is refused by its name and what went away are held.
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -38,6 +39,8 @@ from presel.tables import CATALOG, INT, TEXT, Part, TableRef
 
 log = logging.getLogger(__name__)
 NAME, VERSION = "ingest", 2
+_AT_EASE = 2000
+"""Task runs of one stage that Prefect shows and keeps without trouble."""
 _LATEST, _LISTED = "latest.json", "listed.json"
 _ROWS = pa.schema([("image_id", TEXT), ("key", TEXT), ("at", INT), ("present", pa.bool_())])
 _GONE = pa.schema([("image_id", TEXT), ("just_now", pa.bool_()), ("at", INT)])
@@ -107,8 +110,18 @@ def _write(out: Output, source: Source, listing: Listing, before: Known, changes
         out.reject(**row)
     out.note(images=images.num_rows, **changes._asdict(), listed=listing.per_task, absent=listing.absent)
     catalog = out.commit({"source": source.config.model_dump(mode="json"), "listing": listing.digest})
+    _warn_of_many(catalog, source.config.part_size)
     _point(source, out.store, _LATEST, catalog)
     return catalog
+
+
+def _warn_of_many(catalog: TableRef, size: int) -> None:
+    """Each part is a task run of embedding. Said when the catalog is written, which is when it can still be changed."""
+    parts = len(catalog.parts)
+    if parts > _AT_EASE:
+        larger = 1000 * math.ceil(catalog.rows / _AT_EASE / 1000)
+        said = "%d parts of %d images are as many task runs: set source.part_size to %d and list anew (docs/sources.md)"
+        log.warning(said, parts, size, max(larger, 2 * size))
 
 
 def _gone(images: pa.Table, held: pa.Table, before: pa.Table) -> pa.Table:

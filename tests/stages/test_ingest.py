@@ -14,6 +14,7 @@ from presel.catalog import changes, removed_ids
 from presel.config import SourceConfig
 from presel.errors import SupplyError
 from presel.sources import Source
+from presel.stages import ingest as stage
 from presel.storage import Entry, open_store
 from presel.tables import TableRef
 from tests.stages.pools import catalogue, keys, picture, put
@@ -45,6 +46,18 @@ def test_a_fresh_catalog_holds_every_image_in_parts_sorted_by_key(uri: str, stor
     assert table_store.read(catalog)["key"].to_pylist() == keys("a", *range(10)) + keys("b", *range(15))
     assert counts(catalog) == {"new": 25, "kept": 0, "changed": 0, "removed": 0}
     assert table_store.facts(catalog)["listed"] == {"a": 10, "b": 15}
+
+
+def test_a_catalog_of_too_many_parts_says_once_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri, store = str(tmp_path / "pool"), str(tmp_path / "store")
+    put(uri, *keys("a", *range(25)))
+    monkeypatch.setattr(stage, "_AT_EASE", 2)
+    for _ in range(2):
+        catalogue(uri, store)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.startswith("3 parts of 10 images are as many task runs: set source.part_size to 1000")
 
 
 def test_an_unchanged_pool_finds_its_catalog_and_reads_no_image(tmp_path: Path) -> None:
