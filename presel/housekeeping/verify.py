@@ -115,7 +115,11 @@ def _pictures(version: DatasetRef, config: SourceConfig) -> Iterator[str]:
     source = open_source(config)
     rows = rows_of(table_store.decode(versions.file(version, "data.parquet"), ["key", "content"]))
     for done, row in enumerate(rows, start=1):
-        data = source.read(row["key"])
+        try:
+            data = source.read(row["key"])
+        except NotFound as error:
+            yield f"source: {error}"
+            return
         if isinstance(data, Rejected):
             yield f"source: {row['key']}: {data.reason}"
         elif digest(data) != row["content"]:

@@ -4,13 +4,16 @@ One object that answers 500 for ever must not keep a million others from being e
 become a million rejects. Both look the same for one read: every retry failed. So a failed read is excused while no more than
 one in a hundred fails (three, among the first reads), and while the store still answers when it is listed. What is excused
 is `unreadable`, and so read again by the next refresh.
+
+An object that is not there was deleted since it was listed, unless nothing is there any more: a folder whose mount went away
+would become a dataset without its pictures.
 """
 
 from __future__ import annotations
 
 import threading
 
-from presel.errors import StorageUnavailable
+from presel.errors import NotFound, StorageUnavailable
 from presel.images import Reason, Rejected
 from presel.storage import Store
 
@@ -41,3 +44,13 @@ class Patience:
         next(iter(self._store.list()), None)  # raises where nobody answers
         # No more than that: the address or the time in an error's words would make two equal rejects differ.
         return Rejected(Reason.UNREADABLE, "the server failed at every attempt to read it")
+
+    def missing(self, error: NotFound) -> Rejected:
+        """The reject that an object becomes which is gone; raises NotFound where all of them are."""
+        if next(iter(self._store.list()), None) is None:
+            raise NotFound(
+                "the source held images when it was listed, and nothing now",
+                where=self._store.uri,
+                fix="check whether it is mounted, then run again: what is done already is found again",
+            ) from error
+        return Rejected(Reason.UNREADABLE, error.what)

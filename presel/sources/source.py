@@ -84,7 +84,9 @@ class Source:
             return Rejected(Reason.CHANGED, error.what)
         except ObjectArchived:
             return Rejected(Reason.ARCHIVED, "restore it, then refresh")
-        except (NotFound, AccessDenied) as error:
+        except NotFound as error:
+            return self._patience.missing(error)
+        except AccessDenied as error:
             return Rejected(Reason.UNREADABLE, error.what)
         except StorageUnavailable as error:
             return self._patience.excuse(error)

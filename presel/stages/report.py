@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 from presel import progress, table_store
 from presel.config import SourceConfig
 from presel.dataset import versions
-from presel.errors import InputError
+from presel.errors import InputError, NotFound
 from presel.formats import CHOSEN_ORIGINS
 from presel.images import Rejected, thumbnail
 from presel.report import pieces
@@ -152,12 +153,10 @@ def thumbnails(rows: Iterable[Row], source: SourceConfig) -> dict[str, bytes]:
     wanted = list({row["sample_id"]: row for row in rows}.values())
     images, found = open_source(source), {}
     for done, row in enumerate(wanted):
-        data = images.read(row["key"])
-        if not isinstance(data, Rejected):
-            try:
+        with suppress(NotFound, InputError):  # the whole source may be gone by now
+            data = images.read(row["key"])
+            if not isinstance(data, Rejected):
                 found[row["sample_id"]] = thumbnail(data, SIDE)
-            except InputError:
-                continue
         progress.report("report", "thumbnails", done + 1, len(wanted), "images")
     return found
 

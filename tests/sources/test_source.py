@@ -10,7 +10,7 @@ import pytest
 
 from presel.config import SourceConfig
 from presel.demo.setting import environment
-from presel.errors import StorageUnavailable
+from presel.errors import NotFound, StorageUnavailable
 from presel.images import Reason, Rejected
 from presel.listing import Listing, take_listing
 from presel.sources import SINGLE_TASK, Source, open_source
@@ -124,3 +124,19 @@ def test_the_digest_of_a_listing_does_not_depend_on_its_order(uri: str, tmp_path
     assert there.digest == back.digest
     put(uri, "task1/one more.jpg")
     assert take_listing(opened, str(tmp_path), tmp_path).digest != there.digest
+
+
+def test_a_folder_that_went_away_ends_the_run_and_one_picture_that_did_is_its_own_reject(tmp_path: Path) -> None:
+    (tmp_path / "pool" / "t").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "pool" / "t" / name).write_bytes(b"x")
+    source = open_source(SourceConfig(uri=str(tmp_path / "pool")))
+    (tmp_path / "pool" / "t" / "a.jpg").unlink()
+    gone = source.read("t/a.jpg")
+    assert isinstance(gone, Rejected)
+    assert gone.reason == "unreadable"
+    (tmp_path / "pool").rename(tmp_path / "unmounted")
+    with pytest.raises(
+        NotFound, match=r"pool: the source held images .*, and nothing now; check whether it is mounted"
+    ):
+        source.read("t/b.jpg")
