@@ -186,6 +186,7 @@ def test_threads_share_the_children(one: Decoders) -> None:
 
 PARENT = """
 import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 from presel.images.decoders import decoders
 shared = decoders(2)
 shared.start()
