@@ -8,7 +8,6 @@ temporary files: memory holds a few embedding parts or one task, never the pool.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from presel.dataset.history import task_digest
 from presel.errors import SupplyError
 from presel.images import Reason
 from presel.keys import sample_id, short_digest
+from presel.scratch import scratch
 from presel.stage import stage
 from presel.table_store import Output
 from presel.tables import TableRef, samples
@@ -44,8 +44,8 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
     usable: Counter[str] = Counter()
     digests, reuploaded = [], 0
-    with tempfile.TemporaryDirectory(prefix="presel-assemble-") as folder:
-        spilled, gone = _spill(catalog, embeddings, Path(folder))
+    with scratch("assemble") as folder:
+        spilled, gone = _spill(catalog, embeddings, folder)
         for number, task in enumerate(sorted(spilled), start=1):
             table = _read(spilled[task])
             reuploaded += len(gone.intersection(_objects(table))) if gone else 0

@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -32,6 +31,7 @@ from presel.errors import IntegrityError, NotFound, SupplyError
 from presel.keys import stage_key
 from presel.listing import Listing, take_listing
 from presel.ordered import Ordered, regrouped, side_by_side
+from presel.scratch import scratch
 from presel.sources import Source, open_source
 from presel.storage import open_store
 from presel.table_store import Output
@@ -65,8 +65,8 @@ def ingest(source: SourceConfig, store: str) -> TableRef:
     found, also where it came to a catalog that was there already.
     """
     opened = open_source(source)
-    with TemporaryDirectory(prefix="presel-ingest-") as folder:
-        return _ingest(opened, take_listing(opened, store, Path(folder)), store, Path(folder))
+    with scratch("ingest") as folder:
+        return _ingest(opened, take_listing(opened, store, folder), store, folder)
 
 
 def _ingest(source: Source, listing: Listing, store: str, folder: Path) -> TableRef:
