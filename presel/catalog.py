@@ -1,10 +1,13 @@
-"""What a catalog says beside its rows: which of them the source does not hold any more, and what is new since the last look."""
+"""What is said of catalogs beside their rows: which of them the source does not hold any more, what is new since the last look,
+and which catalog a listing starts from.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from presel import table_store
 from presel.errors import IntegrityError, NotFound
@@ -55,6 +58,23 @@ def changes(catalog: TableRef) -> Changes:
         if found.keys() != {*Changes._fields, "format"}:  # the name of its checksum may be what changed
             raise IntegrityError("what a listing found changed after it was written", where=where, fix=fix)
     return Changes(**{name: found[name] for name in Changes._fields})
+
+
+def point(store: str, path: str, catalog: TableRef) -> None:
+    """Keep a reference to a catalog as a document of its own."""
+    open_store(store).write(path, seal(catalog.model_dump(mode="json"), _FORMAT))
+
+
+def pointed(store: str, path: str) -> TableRef:
+    """What `point` kept. Raises NotFound, and IntegrityError when it is not what was written."""
+    place = open_store(store)
+    what, fix = "the pointer to a catalog", "nothing: the next run takes every image for a new one, and writes it anew"
+    where = place.locate(path)
+    found = unseal(place.read(path), _FORMAT, what=what, where=where, fix=fix)
+    try:
+        return TableRef.model_validate({name: value for name, value in found.items() if name != "format"})
+    except ValidationError as error:
+        raise IntegrityError(f"{what} cannot be read", where=where, got=str(error), fix=fix) from error
 
 
 def since_before(catalog: TableRef, samples: TableRef) -> dict[str, int]:

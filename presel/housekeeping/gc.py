@@ -24,11 +24,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from presel import progress, run_record, table_store
+from presel import catalog, progress, run_record, table_store
 from presel.dataset import versions
-from presel.errors import NotFound
+from presel.errors import IntegrityError, NotFound
 from presel.housekeeping.under_way import UnderWay, under_way
 from presel.keys import short_digest
 from presel.storage import Entry, Store, open_store
@@ -138,8 +136,8 @@ def _of_records(store: str) -> Iterator[TableRef]:
 
 def _of_catalogs(place: Store, store: str) -> Iterator[TableRef]:
     for entry in place.list("catalogs/"):
-        with suppress(ValidationError, NotFound):
-            told = TableRef.model_validate_json(place.read(entry.path))
+        with suppress(IntegrityError, NotFound):
+            told = catalog.pointed(store, entry.path)
             found = table_store.find(store, told.stage, told.key)
             if found is not None:
                 yield found

@@ -11,13 +11,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import ValidationError
-
 from presel import catalog, run_record
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound, PreselError
 from presel.storage import Store, open_store
-from presel.tables import DatasetRef, TableRef
+from presel.tables import DatasetRef
 
 
 def wrong_pointers(version: DatasetRef) -> Iterator[str]:
@@ -30,7 +28,7 @@ def wrong_pointers(version: DatasetRef) -> Iterator[str]:
         yield f"version {version.version}: claim.json: {error.what}"
     yield from _latest(place, store, version.name)
     yield from _record(store, version.name)
-    yield from _catalogs(place)
+    yield from _catalogs(place, store)
 
 
 def _claim(place: Store, version: DatasetRef) -> Iterator[str]:
@@ -70,14 +68,14 @@ def _record(store: str, name: str) -> Iterator[str]:
     yield from wrong
 
 
-def _catalogs(place: Store) -> Iterator[str]:
+def _catalogs(place: Store, store: str) -> Iterator[str]:
     for entry in place.list("catalogs/"):
         try:
-            TableRef.model_validate_json(place.read(entry.path))
+            catalog.pointed(store, entry.path)
         except NotFound:
             continue
-        except ValidationError:
-            yield f"{entry.path} cannot be read; the next run takes every image for a new one, and makes it anew"
+        except IntegrityError as error:
+            yield f"{entry.path}: {error.what}"
 
 
 def _document(data: bytes) -> dict[str, Any] | None:

@@ -22,10 +22,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ValidationError
 
 from presel import progress, table_store
-from presel.catalog import REMOVED, Changes, note_changes, removed_ids
+from presel.catalog import REMOVED, Changes, note_changes, point, pointed, removed_ids
 from presel.config import SourceConfig
 from presel.errors import IntegrityError, NotFound, SupplyError
 from presel.keys import stage_key
@@ -33,7 +32,6 @@ from presel.listing import Listing, take_listing
 from presel.ordered import Ordered, regrouped, side_by_side
 from presel.scratch import scratch
 from presel.sources import Source, open_source
-from presel.storage import open_store
 from presel.table_store import Output
 from presel.tables import CATALOG, INT, TEXT, Part, TableRef
 
@@ -89,7 +87,7 @@ def _ingest(source: Source, listing: Listing, store: str, folder: Path) -> Table
         catalog = catalog or _write(Output(store, NAME, key), source, listing, before, changes, folder)
     note_changes(catalog, changes)
     if told is None or told.key != key:
-        _point(source, store, _LISTED, catalog)
+        point(store, _pointer(source, _LISTED), catalog)
     _report(listing, changes)
     return catalog
 
@@ -111,7 +109,7 @@ def _write(out: Output, source: Source, listing: Listing, before: Known, changes
     out.note(images=images.num_rows, **changes._asdict(), listed=listing.per_task, absent=listing.absent)
     catalog = out.commit({"source": source.config.model_dump(mode="json"), "listing": listing.digest})
     _warn_of_many(catalog, source.config.part_size)
-    _point(source, out.store, _LATEST, catalog)
+    point(out.store, _pointer(source, _LATEST), catalog)
     return catalog
 
 
@@ -174,16 +172,12 @@ def _pointer(source: Source, name: str) -> str:
     return f"catalogs/{source.digest}/{name}"
 
 
-def _point(source: Source, store: str, name: str, catalog: TableRef) -> None:
-    open_store(store).write(_pointer(source, name), catalog.model_dump_json().encode())
-
-
 def _pointed(source: Source, store: str, name: str) -> TableRef | None:
     try:
-        return TableRef.model_validate_json(open_store(store).read(_pointer(source, name)))
+        return pointed(store, _pointer(source, name))
     except NotFound:
         return None
-    except ValidationError as error:
+    except IntegrityError as error:
         log.warning("the pointer to a catalog cannot be used (%s)", error)
         return None
 

@@ -65,5 +65,6 @@ def test_eight_workers_of_which_two_are_killed_never_pass_the_cap(
     assert 7 in ends
     assert set(ends[2:]) <= {0, 7}
     money = spending(open_store(str(tmp_path / "store")))
-    assert bills.usd <= money["spent_usd"] <= cap
+    assert bills.usd <= money["spent_usd"] + 1e-12  # sums of the same cents in another order
+    assert money["spent_usd"] <= cap
     assert money["spent_usd"] > cap / 2
