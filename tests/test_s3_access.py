@@ -118,7 +118,7 @@ def test_in_a_versioned_bucket_an_overwritten_object_is_read_as_it_was_listed(tm
 
 def test_in_a_versioned_bucket_a_deleted_object_stays_deleted() -> None:
     uri = versioned()
-    put(uri, "a/1.jpg")
+    put(uri, "a/1.jpg", "a/2.jpg")
     source = open_source(SourceConfig(uri=uri))
     etag = next(iter(source.entries()))[2].etag
     open_store(uri).delete("a/1.jpg")
