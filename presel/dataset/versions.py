@@ -105,13 +105,16 @@ def content_digest(files: Files) -> str:
 
 
 def claim(store: str, name: str, promise: Mapping[str, Any]) -> int:
-    """A number for a version that will hold what `promise` says: an unfinished one of the same promise, or the next free."""
+    """A number for a version that will hold what `promise` says: one of the same promise, or the next free.
+
+    One of the same promise may be complete by now. It names the version before it, so it is no older one with the same
+    content, but that of a twin which was looked for a moment before it was there.
+    """
     data = json.dumps(promise, indent=1, sort_keys=True).encode()
     while True:
         complete, claimed = versions(store, name), _numbers(store, name, "claim.json")
         for number in claimed:
-            unfinished = number not in complete
-            if unfinished and open_store(store).read(f"{_folder(name, number)}/claim.json") == data:
+            if open_store(store).read(f"{_folder(name, number)}/claim.json") == data:
                 return number
         number = max([*claimed, *complete], default=0) + 1
         try:
@@ -124,11 +127,14 @@ def claim(store: str, name: str, promise: Mapping[str, Any]) -> int:
 def complete(
     store: str, name: str, version: int, files: Files, about: Mapping[str, Any], run: Mapping[str, Any]
 ) -> DatasetRef:
-    """Write the files of a claimed version, then its manifest, then `latest.json`.
+    """Write the files of a claimed version, then its manifest, then `latest.json`; of a complete one nothing is written.
 
     `about` must depend on the content alone; `run` says when and where, and is in no digest.
     """
     found, folder = open_store(store), _folder(name, version)
+    if found.exists(f"{folder}/manifest.json"):
+        point_at_latest(store, name)
+        return find(store, name, version)
     for file_name, data in files.items():
         found.write(f"{folder}/{file_name}", data)
     document = {

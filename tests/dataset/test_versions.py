@@ -39,8 +39,16 @@ def test_the_same_promise_finishes_a_crashed_version_and_another_takes_the_next_
     assert versions.claim(store, "drawn", {"content": "a"}) == 1  # and the machine dies
     assert publish(store, "b") == 2
     assert publish(store, "a") == 1
-    assert publish(store, "a") == 3  # 1 is complete now: it is never written again
-    assert json.loads(open_store(store).read("datasets/drawn/latest.json"))["version"] == 3
+    assert json.loads(open_store(store).read("datasets/drawn/latest.json"))["version"] == 2
+
+
+def test_whoever_promises_what_a_twin_has_just_published_gets_that_version_and_writes_nothing(tmp_path: Path) -> None:
+    store = str(tmp_path)
+    assert publish(store, "a") == 1
+    when = (tmp_path / "datasets/drawn/1/card.md").stat().st_mtime_ns
+    assert publish(store, "a") == 1
+    assert versions.versions(store, "drawn") == [1]
+    assert (tmp_path / "datasets/drawn/1/card.md").stat().st_mtime_ns == when
 
 
 def test_an_older_version_that_is_finished_late_does_not_become_the_latest(tmp_path: Path) -> None:
