@@ -47,7 +47,8 @@ class Basis(Reference):
 def choose_basis(instructed: list[TableRef], config: RefreshConfig, now: float | None = None) -> Basis:
     """The reference set to estimate weights from. `instructed`: this run's, in task order; `now`: seconds since the epoch."""
     present = Basis(instructions=tuple(instructed))
-    record = _latest(config)
+    # Without leave to drift no answer is compared, so nothing need be read.
+    record = _latest(config) if config.weights.reestimate.growth else None
     if record is None or not _comparable(record, instructed, config):
         return present
     before = record.basis or record.reference_instructions
