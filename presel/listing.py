@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,7 +33,7 @@ _NAMED = pa.schema([CATALOG.field("image_id"), CATALOG.field("size")])
 class Listing:
     images: Ordered
     """CATALOG rows of what may be an image, by key and task."""
-    rejects: list[dict[str, str]] = field(default_factory=list)
+    rejects: list[dict[str, Any]] = field(default_factory=list)
     """What is known to be none from its listing alone, as arguments of Output.reject."""
     per_task: dict[str, int] = field(default_factory=dict)
     """Objects listed, rejects included; one that has several tasks counts in each."""
@@ -73,7 +74,7 @@ def _distinct(ordered: pa.ChunkedArray) -> int:
     return len(values) and 1 + (pc.sum(pc.not_equal(values[1:], values[:-1])).as_py() or 0)
 
 
-def _batches(source: Source, store: str, rejects: list[dict[str, str]], counts: Counter[str]) -> Iterator[pa.Table]:
+def _batches(source: Source, store: str, rejects: list[dict[str, Any]], counts: Counter[str]) -> Iterator[pa.Table]:
     columns: dict[str, list[str | int]] = {name: [] for name in CATALOG.names}
     mapped = source.task_map is not None
     for seen, (key, task, entry) in enumerate(source.entries(without=store), start=1):

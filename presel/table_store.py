@@ -21,6 +21,7 @@ from presel import __version__
 from presel.errors import IntegrityError, NotFound
 from presel.keys import digest
 from presel.ordered import regrouped
+from presel.reasons import Reason
 from presel.sealed import seal, unseal
 from presel.storage import open_store
 from presel.tables import COLUMNS, FORMAT, REJECTS, ROWS_AT_ONCE, Part, TableRef, combined_digest
@@ -189,9 +190,9 @@ class Output:
         open_store(self.store).write(f"{self._folder}/{name}", data)
         self._files[name] = digest(data)
 
-    def reject(self, *, task: str, key: str, id: str, reason: str, detail: str = "") -> None:
+    def reject(self, *, task: str, key: str, id: str, reason: Reason, detail: str = "") -> None:
         self._rejects.append(
-            {"stage": self.stage, "task": task, "key": key, "id": id, "reason": reason, "detail": detail}
+            {"stage": self.stage, "task": task, "key": key, "id": id, "reason": Reason(reason), "detail": detail}
         )
 
     def note(self, **facts: Any) -> None:

@@ -165,3 +165,8 @@ def test_whoever_changes_a_schema_also_raises_the_version_of_the_stages_that_wri
     declared |= {"embeddings": tables.embeddings(1), "samples": tables.samples(1)}
     found = {name: digest(str(schema).encode())[:8] for name, schema in declared.items()}
     assert found == SCHEMAS, "raise `version` in the stage, then put the new digest here"
+
+
+def test_a_reason_that_is_not_in_the_list_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bad luck"):
+        Output(str(tmp_path), "cluster", "k").reject(task="t", key="a.jpg", id="1", reason="bad luck")

@@ -114,9 +114,9 @@ def show_run(finished: Finished) -> None:
 
 
 def _unpaid(of_run: Summary) -> int:
-    from presel.instruct.parsing import CAP_REACHED
+    from presel.reasons import Reason
 
-    return of_run.reject_counts().get(CAP_REACHED, 0)
+    return of_run.reject_counts().get(Reason.CAP_REACHED, 0)
 
 
 def _not_allowed(error: BudgetExceeded, config: Path, allowed: float, heard: Sequence[Progress]) -> BudgetExceeded:

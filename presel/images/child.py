@@ -27,7 +27,7 @@ from PIL import Image
 
 from presel.images.decoding import Bounds, open_picture
 from presel.images.memory import Memory
-from presel.images.reasons import Rejected
+from presel.images.rejected import Rejected
 
 ENOUGH = 32 * 2**20
 """Bytes of answers after which the rest of a question is left for the next one, so that large pictures do not pile up."""

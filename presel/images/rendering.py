@@ -14,7 +14,7 @@ from PIL import Image
 from presel.errors import InputError
 from presel.images.decoding import Bounds, Limits, open_picture
 from presel.images.lossless import as_it_is
-from presel.images.reasons import Rejected
+from presel.images.rejected import Rejected
 
 API_VERSION = 2
 """Of what `for_api` makes, as paid answers are keyed by it. Raise it when the same image gives other bytes.

@@ -21,6 +21,7 @@ from presel.instruct.client import Client
 from presel.instruct.limits import backoff, retry_after
 from presel.instruct.outcomes import Failed, Throttled
 from presel.instruct.words import parsed, printable
+from presel.reasons import Reason
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _TRANSFER = 3600.0
@@ -155,7 +156,7 @@ class BatchClient:
             async with asyncio.timeout(seconds):
                 raw = await call(self._sdk)
             found = (parse or _object)(self._reading.scrubbed(raw.text))
-            return Failed("broken_body", "not what was asked for", billed=False) if found is None else found
+            return Failed(Reason.BROKEN_BODY, "not what was asked for", billed=False) if found is None else found
         except openai.NotFoundError:
             return None
         except openai.APIStatusError as error:

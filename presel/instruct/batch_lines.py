@@ -14,13 +14,14 @@ from presel.errors import EndpointRefused
 from presel.instruct.failures import Reading, out_of_credit
 from presel.instruct.outcomes import Failed, Outcome, Rejected
 from presel.instruct.words import written
+from presel.reasons import Reason
 
 
 def outcome_of(line: Mapping[str, Any], reading: Reading) -> Outcome:
     """A line without a response was never worked on, and is not billed."""
     response, error = line.get("response"), line.get("error")
     if not isinstance(response, Mapping):
-        return Failed("timeout", reading.message(json.dumps(error)), billed=False)
+        return Failed(Reason.TIMEOUT, reading.message(json.dumps(error)), billed=False)
     code = response.get("status_code")
     status = code if isinstance(code, int) else 0
     text = reading.scrubbed(written(response.get("body")))
@@ -28,5 +29,5 @@ def outcome_of(line: Mapping[str, Any], reading: Reading) -> Outcome:
         return reading.outcome(status, text, {})
     except EndpointRefused as refused:  # the batch as a whole was accepted, so this is about the line
         if out_of_credit(text):  # or about the moment: that must not reject a picture
-            return Failed("server_error", str(refused), billed=False)
+            return Failed(Reason.SERVER_ERROR, str(refused), billed=False)
         return Rejected(status, str(refused))

@@ -34,6 +34,7 @@ from presel.instruct.money import Purse
 from presel.instruct.outcomes import Answered, Failed, Rejected
 from presel.instruct.prices import NOTHING, Estimator, usage_of
 from presel.instruct.request import Request
+from presel.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ _FULL_QUEUE = ("token_limit_exceeded", "rate_limit_exceeded", "batch_limit_excee
 class Left:
     """A batch ended without an answer to this request, and without a bill for it. `free`: that was not a try of its own."""
 
-    reason: str
+    reason: Reason
     message: str
     free: bool = False
 
@@ -154,7 +155,7 @@ class Runner:
         if answered < batch.completed:  # the file was cut: what is missing of it was billed
             lost += sum(sorted((lease.amounts[key] for key in missing), reverse=True)[: batch.completed - answered])
         await self.settle(lease, spent, lost)
-        return ends | {key: Left("timeout", f"the batch {batch.status} without it") for key in missing}
+        return ends | {key: Left(Reason.TIMEOUT, f"the batch {batch.status} without it") for key in missing}
 
     async def settle(self, lease: Lease, spent: float, lost: float) -> None:
         await self.io(self.purse.settle, lease, spent, lost)
@@ -231,7 +232,7 @@ class Runner:
         code, message = batch.complaint
         if code not in _FULL_QUEUE:
             raise EndpointRefused(f"the provider refuses a batch: {code}: {message}"[:400], fix="set `mode: live`")
-        return {key: Left("server_error", f"{code}: {message}", free=True) for key in requests}
+        return {key: Left(Reason.SERVER_ERROR, f"{code}: {message}", free=True) for key in requests}
 
     async def _end(self, line: Mapping[str, Any], request: Request, lease: Lease) -> tuple[End, float, float]:
         """A line's end, what it cost, and what it may have cost without an answer."""
@@ -240,10 +241,10 @@ class Runner:
             answer = self._answer(outcome, request, lease)
             return await keep(self.ledger, answer, self.io), answer.cost_usd, 0.0
         if isinstance(outcome, Rejected):
-            return Unanswerable("declined", outcome.message), 0.0, 0.0
+            return Unanswerable(Reason.DECLINED, outcome.message), 0.0, 0.0
         if isinstance(outcome, Failed):
             return Left(outcome.reason, outcome.message), 0.0, lease.amounts[request.key] if outcome.billed else 0.0
-        return Left("server_error", outcome.message), 0.0, 0.0
+        return Left(Reason.SERVER_ERROR, outcome.message), 0.0, 0.0
 
     def _answer(self, outcome: Answered, request: Request, lease: Lease) -> Answer:
         estimate = self.estimator.tokens(request)

@@ -25,6 +25,7 @@ from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Answer
 from presel.instruct.request import Request
 from presel.instruct.spool import Spool, Ticket, line_of
+from presel.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ class Batches:
             )
 
     def _given_up(self, end: Left, tries: int) -> Exception:
-        if end.reason == "timeout":  # the provider had no time: that says nothing about the picture
+        if end.reason is Reason.TIMEOUT:  # the provider had no time: that says nothing about the picture
             return EndpointUnavailable(
                 f"{tries} batches in a row ended without an answer: {end.message}",
                 fix="run again later, or set `generator.batch.finish_live: true`; every answer so far is kept",

@@ -12,6 +12,7 @@ from presel.instruct.languages import certainly_not
 from presel.instruct.ledger import Answer
 from presel.instruct.parsing import QUOTED, Problem, Turn, read, text_of
 from presel.instruct.request import Request
+from presel.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,4 @@ def _in(language: str | None, found: tuple[Turn, ...] | Problem) -> tuple[Turn, 
     if language is None or isinstance(found, Problem):
         return found
     problem = certainly_not(" ".join(f"{turn.question} {turn.response}" for turn in found), language)
-    return Problem("language", problem, "again") if problem else found
+    return Problem(Reason.LANGUAGE, problem, "again") if problem else found

@@ -20,6 +20,7 @@ from presel.errors import EndpointRefused
 from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.secrecy import Secret
 from presel.instruct.words import parsed, printable
+from presel.reasons import Reason
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 FATAL: dict[int, str] = {
@@ -49,7 +50,7 @@ class Reading:
         body = _json(text)
         if body is None:
             return Failed(
-                "broken_body",
+                Reason.BROKEN_BODY,
                 f"not JSON: {self._secret.out_of_message(text[:200])[:80]!r}",
                 billed=True,
                 headers=headers,
@@ -58,7 +59,7 @@ class Reading:
             code = body["error"].get("code")  # some routers report failures of the model behind them with status 200
             return self._status(code if isinstance(code, int) else 502, json.dumps(body), headers)
         if not _has_choice(body):
-            return Failed("broken_body", "no `choices` in the answer", billed=True, headers=headers)
+            return Failed(Reason.BROKEN_BODY, "no `choices` in the answer", billed=True, headers=headers)
         return Answered(200, body, headers)
 
     def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
@@ -69,7 +70,7 @@ class Reading:
         if status == 429:
             return Throttled(headers, message)
         if status in RETRYABLE_STATUS or status >= 500:
-            return Failed("server_error", f"{status}: {message}", billed=False, headers=headers)
+            return Failed(Reason.SERVER_ERROR, f"{status}: {message}", billed=False, headers=headers)
         if status in FATAL or 300 <= status < 400:
             raise EndpointRefused(
                 f"the endpoint refuses with {status}: {message[:300]}",
@@ -79,7 +80,7 @@ class Reading:
         if any(code.startswith(word) for word in _ABOUT_THE_PICTURE):
             return Answered(400, {"error": {"code": code, "message": message}}, headers)
         if text.lstrip().startswith("{") and _json(text) is None:  # cut on its way: it may have been about the picture
-            return Failed("broken_body", f"{status} with half a body", billed=False, headers=headers)
+            return Failed(Reason.BROKEN_BODY, f"{status} with half a body", billed=False, headers=headers)
         return Rejected(status, f"{status}: {message[:300]}")
 
     def failed(self, error: Exception) -> Failed:
@@ -87,7 +88,7 @@ class Reading:
             if isinstance(error, foreign):
                 cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
                 billed = billed and not isinstance(cause, NEVER_SENT)
-                reason = "broken_body" if isinstance(cause or error, httpx2.DecodingError) else reason
+                reason = Reason.BROKEN_BODY if isinstance(cause or error, httpx2.DecodingError) else reason
                 said = self._secret.out_of_message(f"{type(error).__name__}: {cause or error}")
                 return Failed(reason, printable(said)[:300], billed)
         raise error
@@ -101,15 +102,15 @@ class Reading:
         return self._secret.out_of(text)
 
 
-FAILURES: dict[type[Exception], tuple[str, bool]] = {
-    TimeoutError: ("timeout", True),
-    openai.APITimeoutError: ("timeout", True),
-    openai.APIConnectionError: ("connection", True),
-    openai.APIError: ("broken_body", True),
-    httpx2.HTTPError: ("connection", True),
-    httpx2.StreamError: ("connection", True),
-    UnicodeError: ("broken_body", True),
-    json.JSONDecodeError: ("broken_body", True),
+FAILURES: dict[type[Exception], tuple[Reason, bool]] = {
+    TimeoutError: (Reason.TIMEOUT, True),
+    openai.APITimeoutError: (Reason.TIMEOUT, True),
+    openai.APIConnectionError: (Reason.CONNECTION, True),
+    openai.APIError: (Reason.BROKEN_BODY, True),
+    httpx2.HTTPError: (Reason.CONNECTION, True),
+    httpx2.StreamError: (Reason.CONNECTION, True),
+    UnicodeError: (Reason.BROKEN_BODY, True),
+    json.JSONDecodeError: (Reason.BROKEN_BODY, True),
 }
 """Foreign exception -> (reason, may it have been billed?). The first that fits counts."""
 

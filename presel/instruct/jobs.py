@@ -15,12 +15,13 @@ from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Answer
 from presel.instruct.prices import NOTHING, Usage
 from presel.instruct.request import Request
+from presel.reasons import Reason
 
 
 class Unanswerable(Exception):
     """No answer can be had to this one request: `reason` and `detail` for its reject row. Never leaves the package."""
 
-    def __init__(self, reason: str, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason, self.detail = reason, detail
 

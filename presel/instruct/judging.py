@@ -16,6 +16,7 @@ from presel.instruct.ledger import Answer
 from presel.instruct.parsing import QUOTED, Problem, Turn, text_of
 from presel.instruct.request import Request
 from presel.instruct.words import mended, printable
+from presel.reasons import Reason
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -39,9 +40,9 @@ def judge(
     for number, answer in enumerate(answers):
         fit, reason = _verdict(answer)
         if fit is not None:
-            return None if fit else Problem("judged_unfit", reason)
+            return None if fit else Problem(Reason.JUDGED_UNFIT, reason)
         if answer.status != 200 or number > 0:
-            return Problem("judged_unfit", "the judge gave no usable word")
+            return Problem(Reason.JUDGED_UNFIT, "the judge gave no usable word")
         request = request.again(text_of(answer)[:QUOTED], "it does not say `fit`: true or false")
     return request
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from presel.reasons import Reason
+
 
 @dataclass(frozen=True)
 class Answered:
@@ -28,7 +30,7 @@ class Throttled:
 class Failed:
     """No answer. `billed`: it may have been paid for all the same."""
 
-    reason: str
+    reason: Reason
     message: str
     billed: bool
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from typing import Any
 from presel.instruct.ledger import Answer
 from presel.instruct.schemas import SCHEMA, Schema, is_own, violation
 from presel.instruct.words import encodable, mended, parsed, printable, written
+from presel.reasons import Reason
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,11 @@ class Turn:
     response: str
 
 
-CAP_REACHED = "cap_reached"
-"""The reason of a reject for which nothing but money was missing."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """Why an answer gives no turns. `remedy`: what may be done about it, once."""
 
-    reason: str
+    reason: Reason
     detail: str
     remedy: str = "none"
     """none | longer (ask with more room) | again (ask with the problem named)"""
@@ -44,24 +41,24 @@ Turns = tuple[Turn, ...]
 def read(answer: Answer, turns: int, schema: Schema = SCHEMA) -> Turns | Problem:
     """The turns of an answer that should hold `turns` of them and fit `schema`."""
     if answer.status != 200:
-        return Problem("declined", _error_text(answer.body))
+        return Problem(Reason.DECLINED, _error_text(answer.body))
     choice = answer.body["choices"][0]
     message = _message(answer)
     finish = choice.get("finish_reason")
     if finish == "content_filter":
-        return Problem("content_filter", "the provider's filter stopped the answer")
+        return Problem(Reason.CONTENT_FILTER, "the provider's filter stopped the answer")
     if message.get("refusal"):
-        return Problem("refused", printable(str(message["refusal"]))[:300])
+        return Problem(Reason.REFUSED, printable(str(message["refusal"]))[:300])
     text = text_of(answer)
     if finish == "length" and parsed(text) is None:  # repair would take half a sentence for a whole one
-        return Problem("length", f"cut at {answer.output_tokens} tokens", "longer")
+        return Problem(Reason.LENGTH, f"cut at {answer.output_tokens} tokens", "longer")
     found = _turns(text, schema)
     return found if isinstance(found, Problem) else _checked(found, turns)
 
 
 def _checked(found: Turns, turns: int) -> Turns | Problem:
     if len(found) < turns:
-        return Problem("turns", f"it has {len(found)} turns, {turns} were asked for", "again")
+        return Problem(Reason.TURNS, f"it has {len(found)} turns, {turns} were asked for", "again")
     wanted = found[:turns]  # later turns may build on earlier ones, never the reverse: what is too much can be left out
     return next((problem for check in CHECKS if (problem := check(wanted))), wanted)
 
@@ -82,20 +79,20 @@ def _message(answer: Answer) -> Mapping[str, Any]:
 
 def _turns(text: str, schema: Schema) -> Turns | Problem:
     if not text.strip():
-        return Problem("empty", "the answer is empty", "again")
+        return Problem(Reason.EMPTY, "the answer is empty", "again")
     if refusal := _REFUSAL.match(text):
-        return Problem("refused", printable(refusal.string)[:300])
+        return Problem(Reason.REFUSED, printable(refusal.string)[:300])
     document = mended(text)
     items = _items(document)
     if not items:
-        return Problem("invalid_json", "no JSON with `turns` was found in it", "again")
+        return Problem(Reason.INVALID_JSON, "no JSON with `turns` was found in it", "again")
     if is_own(schema):
         whole = document if isinstance(document, Mapping) and "turns" in document else {"turns": items}
         if broken := violation(whole, schema):
-            return Problem("schema", printable(broken), "again")
+            return Problem(Reason.SCHEMA, printable(broken), "again")
     turns = [_turn(item, structured=is_own(schema)) for item in items]
     if None in turns:
-        return Problem("schema", "a turn lacks `question` or `response`", "again")
+        return Problem(Reason.SCHEMA, "a turn lacks `question` or `response`", "again")
     return tuple(turn for turn in turns if turn is not None)
 
 
@@ -141,22 +138,22 @@ _PLACEHOLDER = re.compile(r"<\s*/?\s*(?:image|img|im_start|im_end|video)\b[^>]*>
 def nothing_empty(found: Turns) -> Problem | None:
     if all(turn.question and turn.response for turn in found):
         return None
-    return Problem("empty", "a question or a response is empty", "again")
+    return Problem(Reason.EMPTY, "a question or a response is empty", "again")
 
 
 def no_refusal(found: Turns) -> Problem | None:
     refusal = next((turn.response for turn in found if _REFUSAL.match(turn.response)), None)
-    return Problem("refused", refusal[:300]) if refusal else None
+    return Problem(Reason.REFUSED, refusal[:300]) if refusal else None
 
 
 def no_placeholder(found: Turns) -> Problem | None:
     leaked = any(_PLACEHOLDER.search(turn.question + "\n" + turn.response) for turn in found)
-    return Problem("placeholder", "it holds an image placeholder such as <image>", "again") if leaked else None
+    return Problem(Reason.PLACEHOLDER, "it holds an image placeholder such as <image>", "again") if leaked else None
 
 
 def not_too_long(found: Turns) -> Problem | None:
     longest = max(len(turn.question) + len(turn.response) for turn in found)
-    return Problem("too_long", f"a turn has {longest} characters", "again") if longest > MAX_CHARACTERS else None
+    return Problem(Reason.TOO_LONG, f"a turn has {longest} characters", "again") if longest > MAX_CHARACTERS else None
 
 
 def alternating(found: Turns) -> Problem | None:
@@ -165,7 +162,7 @@ def alternating(found: Turns) -> Problem | None:
     echoed = any(turn.question.casefold() == turn.response.casefold() for turn in found)
     if len(questions) == len(found) and not echoed:
         return None
-    return Problem("alternation", "a question is repeated, or a response repeats its question", "again")
+    return Problem(Reason.ALTERNATION, "a question is repeated, or a response repeats its question", "again")
 
 
 CHECKS: tuple[Callable[[Turns], Problem | None], ...] = (

@@ -23,9 +23,10 @@ from presel.instruct.engine import Engine
 from presel.instruct.jobs import Unanswerable
 from presel.instruct.judging import judge
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import CAP_REACHED, Problem
+from presel.instruct.parsing import Problem
 from presel.instruct.request import Request, opening
 from presel.keys import digest
+from presel.reasons import Reason
 from presel.sources import Source, open_source
 
 Row = dict[str, Any]
@@ -119,7 +120,7 @@ class Samples:
         except BudgetExceeded:
             if self.generator.on_cap == "stop":
                 raise
-            step = Problem(CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
+            step = Problem(Reason.CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
 
     def _picture(self, key: str, content: str) -> bytes:
@@ -128,9 +129,9 @@ class Samples:
         if isinstance(data, Rejected):
             raise Unanswerable(data.reason, data.detail)
         if digest(data) != content:
-            raise Unanswerable("changed", "the image is not the one that was embedded and chosen")
+            raise Unanswerable(Reason.CHANGED, "the image is not the one that was embedded and chosen")
         try:
             with _drawing:
                 return base64.b64encode(for_api(data, self.images, self.generator.image_side))
         except InputError as error:
-            raise Unanswerable("undecodable", str(error.got)) from error
+            raise Unanswerable(Reason.UNDECODABLE, str(error.got)) from error

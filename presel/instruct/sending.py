@@ -34,6 +34,7 @@ from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Thrott
 from presel.instruct.owners import Owner
 from presel.instruct.prices import NOTHING, Estimator, Usage, usage_of
 from presel.progress import duration
+from presel.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class Sending:
         """A 4xx: about this picture, or about the whole configuration?"""
         self.done.refused += 1
         if self.done.refused < _BAD_REQUESTS or self.done.answers:
-            self._desk.fail(job, Unanswerable("declined", outcome.message))
+            self._desk.fail(job, Unanswerable(Reason.DECLINED, outcome.message))
             return
         error = EndpointRefused(
             f"the first {self.done.refused} requests were all refused: {outcome.message}",
@@ -209,7 +210,9 @@ class Sending:
         self.done.given_up += 1
         said = f"{outcome.reason}: {outcome.message}"
         down = self.done.given_up >= _DOWN
-        self._desk.fail(job, self._down(said) if down else Unanswerable("unavailable", f"{job.tries} tries: {said}"))
+        self._desk.fail(
+            job, self._down(said) if down else Unanswerable(Reason.UNAVAILABLE, f"{job.tries} tries: {said}")
+        )
 
     async def _was_taken_for_dead(self, job: Job) -> bool:
         """This process slept so long that others may have settled its leases: then the job needs a new one."""

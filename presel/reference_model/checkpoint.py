@@ -11,6 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from presel.errors import NotFound
+from presel.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.lora import trained
 from presel.storage import open_store
@@ -24,7 +25,7 @@ class State(NamedTuple):
     step: int
     history: list[dict[str, Any]]
     """Rows of the loss curve."""
-    unusable: dict[str, tuple[str, str]]
+    unusable: dict[str, tuple[Reason, str]]
     """Sample id -> (reason, detail)."""
 
 
@@ -63,7 +64,7 @@ class Checkpoint:
                     m: value if m == "step" else value.to(parameter.device) for m, value in moments.items()
                 }
         saved = json.loads(_metadata(data)["state"])
-        unusable = {sample: (reason, detail) for sample, (reason, detail) in saved["unusable"].items()}
+        unusable = {sample: (Reason(reason), detail) for sample, (reason, detail) in saved["unusable"].items()}
         return State(saved["step"], saved["history"], unusable)
 
     def clear(self) -> None:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from presel.errors import ModelError
+from presel.reasons import Reason
 
 # Private-use characters: no template, tokenizer or annotator writes them.
 _SLOT = re.compile("\ue000([qr]\\d+)\ue001")
@@ -77,12 +78,12 @@ class ChatFormat:
         ]
         return list(out["input_ids"]), inside
 
-    def unusable(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
+    def unusable(self, turns: Sequence[Turn]) -> tuple[Reason, str] | None:
         """Reason and detail when there is nothing to predict, or nothing that could be told from structure."""
         if not turns or not all(turn.response.strip() for turn in turns):
-            return "empty_response", ""
+            return Reason.EMPTY_RESPONSE, ""
         mark = self.control_token(turns)
-        return None if mark is None else ("control_token", mark)
+        return None if mark is None else (Reason.CONTROL_TOKEN, mark)
 
     def control_token(self, turns: Sequence[Turn]) -> str | None:
         """A special token that somebody wrote into a question or a response: it would be read as structure, not as text."""

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from presel.config import LoraConfig
+from presel.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.checkpoint import Checkpoint, State
 from presel.reference_model.prepare import Prepared, Unusable
@@ -28,7 +29,7 @@ Read = Callable[[Sample], Prepared | Unusable]
 class Fitted(NamedTuple):
     history: list[dict[str, Any]]
     """Rows of the FIT table, one per optimiser step; the loss is in nats per response token."""
-    unusable: dict[str, tuple[str, str]]
+    unusable: dict[str, tuple[Reason, str]]
     """Sample id -> (reason, detail)."""
     steps: int
 
@@ -110,7 +111,7 @@ def _run(
                 lessons.append(Lesson(prepared, prepared.with_question))
         share = pace(number, len(steps), config.warmup)
         loss, spoiled = trainer.step(lessons, share, Random(f"{seed}/step/{number}").getrandbits(32))
-        unusable.update(dict.fromkeys(spoiled, ("loss_not_finite", "while fitting")))
+        unusable.update(dict.fromkeys(spoiled, (Reason.LOSS_NOT_FINITE, "while fitting")))
         if loss is not None:
             rate = config.learning_rate * share
             history.append({"step": number + 1, "epoch": (number + 1) / per_epoch, "loss": loss, "learning_rate": rate})

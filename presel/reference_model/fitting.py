@@ -10,6 +10,7 @@ import time
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import report
+from presel.reasons import Reason
 from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel, load_backbone
 from presel.reference_model.checkpoint import Checkpoint
@@ -43,7 +44,7 @@ class Fitting:
         self._out, self._source, self._images, self._config, self._seed = out, source, images, config, seed
         self._started = time.monotonic()
         self._checkpoints: list[Checkpoint] = []
-        self._unusable: dict[str, tuple[str, str]] = {}
+        self._unusable: dict[str, tuple[Reason, str]] = {}
         self._steps = 0
 
     def add(self, name: str, samples: list[Sample], *, last: bool = True) -> dict[str, bytes]:

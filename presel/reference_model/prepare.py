@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from presel.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Turn, TurnRule, question_free
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ImageInputs: TypeAlias = "dict[str, torch.Tensor]"
 class Unusable(NamedTuple):
     """Why a sample can be neither fitted nor scored."""
 
-    reason: str
+    reason: Reason
     detail: str = ""
 
 
@@ -73,7 +74,7 @@ class Preparer:
         asked, bare = self._format.render(turns), self._format.render(question_free(turns, self._turns))
         whole = self._processed(asked.text, image)
         if (length := whole["input_ids"].shape[1]) > self._max_length:
-            return Unusable("too_long", f"{length} tokens, the limit is {self._max_length}")
+            return Unusable(Reason.TOO_LONG, f"{length} tokens, the limit is {self._max_length}")
         first, second = self._format.tokens(asked), self._format.tokens(bare)
         found = _assemble(id, whole, first, second, same=self._turns == "masked")
         if isinstance(found, Unusable) or not _follows_tokens(found):
@@ -125,15 +126,15 @@ def _assemble(
     ids: list[int] = whole.pop("input_ids")[0].tolist()
     expansion = expansion_of(first[0], ids)
     if expansion.tokens and first[0][: expansion.stop] != second[0][: expansion.stop]:
-        return Unusable("tokens_differ", "the image placeholder does not come before the question")
+        return Unusable(Reason.TOKENS_DIFFER, "the image placeholder does not come before the question")
     other = expansion.apply(second[0]) if expansion.tokens else second[0]
     response, other_response = (
         expansion.shift(found) if expansion.tokens else found for found in (first[1], second[1])
     )
     if not response or not other_response:
-        return Unusable("empty_response", "the tokenizer leaves nothing of it")
+        return Unusable(Reason.EMPTY_RESPONSE, "the tokenizer leaves nothing of it")
     if same and [ids[at] for at in response] != [other[at] for at in other_response]:
-        return Unusable("tokens_differ", "the response is tokenised otherwise without its question")
+        return Unusable(Reason.TOKENS_DIFFER, "the response is tokenised otherwise without its question")
     names = [name for name, value in whole.items() if tuple(value.shape) == (1, len(ids))]
     aligned = {name: whole.pop(name)[0].tolist() for name in names}
     # A model that sees its image beside the tokens has no placeholder to expand: its image counts as read before the question.

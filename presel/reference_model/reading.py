@@ -51,11 +51,11 @@ class ImageReader:
         """Unusable when the image cannot be read or is no longer the one that was instructed."""
         data = self._source.read(sample.key)
         if isinstance(data, Rejected):
-            return Unusable(data.reason.value, data.detail)
+            return Unusable(data.reason, data.detail)
         if digest(data) != sample.content:
-            return Unusable(Reason.CHANGED.value, "the image is no longer the one that was instructed")
+            return Unusable(Reason.CHANGED, "the image is no longer the one that was instructed")
         image = decode(data, self._limits, sample.key)
-        return Unusable(image.reason.value, image.detail) if isinstance(image, Rejected) else image
+        return Unusable(image.reason, image.detail) if isinstance(image, Rejected) else image
 
 
 class SampleReader:

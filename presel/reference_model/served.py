@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from presel.config import ServedConfig
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError
+from presel.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
 from presel.reference_model.prepare import Unusable, expansion_of
 from presel.reference_model.reading import Sample, ahead
@@ -113,12 +114,12 @@ class ServedModel:
         short, response = self._chat.tokens(rendered)
         long = ids or [short[0], *(int(next(iter(entry))) for entry in entries[1:])]
         if len(long) > self._max_length:
-            return Unusable("too_long", f"{len(long)} tokens, the limit is {self._max_length}")
+            return Unusable(Reason.TOO_LONG, f"{len(long)} tokens, the limit is {self._max_length}")
         expansion = expansion_of(short, long)
         # At most the one placeholder was replaced, and before the first response.
         if len(long) != len(entries) or expansion.stop - expansion.start > 1 or expansion.stop > response[0]:
             return Unusable(
-                "tokens_differ", f"the server's {len(long)} tokens are not the processor's, expanded in one place"
+                Reason.TOKENS_DIFFER, f"the server's {len(long)} tokens are not the processor's, expanded in one place"
             )
         likelihoods = [_likelihood(entries[at], long[at]) for at in expansion.shift(response)]
         return -math.fsum(likelihoods) / len(likelihoods), len(likelihoods)
@@ -146,7 +147,7 @@ class ServedModel:
 
     def _refused(self, status: int, text: str) -> Unusable:
         if status == 400 and _TOO_LONG.search(text):
-            return Unusable("too_long", text[:200])
+            return Unusable(Reason.TOO_LONG, text[:200])
         if status in (408, 409, 429) or status >= 500:
             raise EndpointUnavailable(f"the server answers {status}", where=self._where, got=text[:300])
         what = f"the server refuses with {status}: {text[:300]}"

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from presel.reasons import Reason
 from presel.report.figures import Row, TaskLine, Totals, dollars, task_lines, totals
 
 
@@ -45,7 +46,7 @@ def card(
             models=sorted({row["model"] for row in records if row["model"]}),
             size=size_category(sums.records),
             saved=_saved(sums),
-            unpaid=sum(row["reason"] == "cap_reached" for row in rejects),
+            unpaid=sum(row["reason"] == Reason.CAP_REACHED for row in rejects),
         )
     )
 

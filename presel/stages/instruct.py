@@ -26,9 +26,10 @@ from presel import again, progress, table_store
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.dialogue import Instruction
 from presel.instruct.engine import Engine
-from presel.instruct.parsing import CAP_REACHED, Problem
+from presel.instruct.parsing import Problem
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.instruct.sharing import draining_on_sigterm, shared
+from presel.reasons import Reason
 from presel.report.figures import dollars
 from presel.stage import Stage, store_of
 from presel.table_store import Output
@@ -37,7 +38,7 @@ from presel.tables import INSTRUCTIONS, TableRef
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_ANOTHER_TIME = frozenset({CAP_REACHED, "unavailable"})
+_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, Reason.UNAVAILABLE})
 """Reasons that say something about the moment: the next run asks about these samples again."""
 _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
@@ -85,7 +86,7 @@ instruct = InstructStage(_instruct, "instruct", 1)
 
 def _leaves_a_seat(verdict: Verdict) -> bool:
     """Whether another sample may take its seat: there is no money for that one either where the cap is reached."""
-    return isinstance(verdict.outcome, Problem) and verdict.outcome.reason != CAP_REACHED
+    return isinstance(verdict.outcome, Problem) and verdict.outcome.reason != Reason.CAP_REACHED
 
 
 def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
@@ -188,7 +189,7 @@ def _facts(verdicts: Sequence[Verdict], picked: int) -> dict[str, Any]:
         "rejected_usd": sum(v.cost_usd for v in rejected),
         "input_tokens": sum(answer.input_tokens for answer, _ in answers),
         "output_tokens": sum(answer.output_tokens for answer, _ in answers),
-        "unpaid": reasons[CAP_REACHED],
+        "unpaid": reasons[Reason.CAP_REACHED],
         "unanswered": sum(reasons[reason] for reason in _ANOTHER_TIME),
         "shortfall": picked - (len(verdicts) - len(rejected)),
     }

@@ -38,8 +38,8 @@ from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.errors import StorageError
 from presel.formats import RECORDS
-from presel.instruct.parsing import CAP_REACHED
 from presel.ordered import Ordered, side_by_side
+from presel.reasons import Reason
 from presel.report.card import card
 from presel.run_record import RunRecord
 from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
@@ -99,7 +99,7 @@ class Content:
     @property
     def unpaid(self) -> int:
         """Chosen images without instructions because the money cap was reached."""
-        return int(pc.sum(pc.equal(self.rejects["reason"], CAP_REACHED)).as_py() or 0)
+        return int(pc.sum(pc.equal(self.rejects["reason"], Reason.CAP_REACHED)).as_py() or 0)
 
     def rows(self, *columns: str) -> Iterator[dict[str, Any]]:
         """Records, of these columns alone, ordered by `sample_id`."""

@@ -17,6 +17,7 @@ from presel.config import SelectionConfig
 from presel.coverage import coverage_curve
 from presel.curve import COVERAGE_FILE, encoded
 from presel.kept import KEPT_FILE
+from presel.reasons import Reason
 from presel.report.covering import closeness
 from presel.stage import stage
 from presel.table_store import Output
@@ -109,6 +110,6 @@ def _reject_near_duplicates(out: Output, table: pa.Table, ranking: strategies.Ra
             task=tasks[row],
             key=keys[row],
             id=ids[row],
-            reason="near_duplicate",
+            reason=Reason.NEAR_DUPLICATE,
             detail=f"cosine {cosine:.4f} with {keys[original]}",
         )

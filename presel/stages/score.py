@@ -17,6 +17,7 @@ from typing import Any
 from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import report
+from presel.reasons import Reason
 from presel.reference_model import (
     Losses,
     Prepared,
@@ -159,7 +160,7 @@ def _imported(samples: list[Sample], model: TableRef) -> Scored:
     for sample in samples:
         row = found.of(sample.id, sample.task, sample.key)
         if row is None:
-            yield sample, Unusable("not_imported", "the imported table has no row for it")
+            yield sample, Unusable(Reason.NOT_IMPORTED, "the imported table has no row for it")
         else:
             first, second = (row[name] if imports.finite(row[name]) else math.nan for name in imports.LOSSES)
             yield sample, Losses(sample.id, row.get("response_tokens"), first, second)
@@ -186,7 +187,7 @@ def _note(out: Output, rows: list[dict[str, Any]], sample: Sample, losses: Losse
     first, second = round(losses.with_question, _DIGITS), round(losses.without_question, _DIGITS)
     if not (math.isfinite(first) and math.isfinite(second)):
         detail = f"with question {first}, without {second}"
-        out.reject(task=sample.task, key=sample.key, id=sample.id, reason="loss_not_finite", detail=detail)
+        out.reject(task=sample.task, key=sample.key, id=sample.id, reason=Reason.LOSS_NOT_FINITE, detail=detail)
         return
     rows.append(
         {

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from presel import tables
 from presel.config import RefreshConfig
 from presel.keys import digest, sample_id
+from presel.reasons import Reason
 from presel.run_record import RunRecord
 from presel.table_store import Output
 from presel.tables import TableRef
@@ -150,7 +151,11 @@ class _Maker:
         if stage == "instruct-selection" and made["task"] in ("chart", "photo"):
             refused = made["ranked"][-1]
             out.reject(
-                task=made["task"], key=refused["key"], id=refused["sample_id"], reason="refused", detail=HOSTILE_ANSWER
+                task=made["task"],
+                key=refused["key"],
+                id=refused["sample_id"],
+                reason=Reason.REFUSED,
+                detail=HOSTILE_ANSWER,
             )
         return out.commit({})
 
@@ -225,7 +230,7 @@ class _Maker:
             columns = [pa.array(plain[name], schema.field(name).type) for name in plain]
             out.write(pa.Table.from_arrays([*columns, vectors], schema=schema), schema, m["task"])
             out.reject(
-                task=m["task"], key=f"{m['task']}/copy.png", id="", reason="exact duplicate", detail=m["rows"][0]["key"]
+                task=m["task"], key=f"{m['task']}/copy.png", id="", reason=Reason.DUPLICATE, detail=m["rows"][0]["key"]
             )
         return out.commit({})
 
@@ -237,10 +242,10 @@ class _Maker:
                 task=m["task"],
                 key=f"{m['task']}/cut short.jpg",
                 id="",
-                reason="truncated",
+                reason=Reason.TRUNCATED,
                 detail="ends after 311 bytes",
             )
-        out.reject(task="ocr", key="ocr/<b>bomb</b>.png", id="", reason="too many pixels", detail="20000 x 20000")
+        out.reject(task="ocr", key="ocr/<b>bomb</b>.png", id="", reason=Reason.TOO_MANY_PIXELS, detail="20000 x 20000")
         return out.commit({})
 
     def run(self, made: list[dict[str, Any]]) -> RunRecord:

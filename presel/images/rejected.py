@@ -1,0 +1,15 @@
+"""What stands in place of pixels when there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from presel.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An image that cannot be used, in place of its pixels."""
+
+    reason: Reason
+    detail: str = ""
