@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.endpoints import endpoint
-from benchmarks.instructions import pool, settings, table_of
+from benchmarks.instruct_pool import pool, settings, table_of
 from presel.config import ImageConfig, PromptConfig, SourceConfig
 from presel.stages.instruct import instruct
 

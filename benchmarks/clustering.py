@@ -61,7 +61,7 @@ def fit(way: str, rows: Matrix, k: int) -> Matrix:
         from sklearn.cluster import KMeans
 
         return np.asarray(KMeans(n_clusters=k, random_state=1).fit(rows).cluster_centers_)
-    from presel.clustering import kmeans
+    from presel.selection.clustering import kmeans
 
     return kmeans(rows, k, seed=1, device="cpu").centroids
 
@@ -70,7 +70,7 @@ def facts(rows: Matrix, k: int) -> dict[str, object]:
     """Memory that was allocated beside the embeddings, and how far the labels are from nearest (8,000 rows)."""
     import tracemalloc
 
-    from presel.clustering import kmeans
+    from presel.selection.clustering import kmeans
 
     tracemalloc.start()
     found = kmeans(rows, k, seed=1, device="cpu")
@@ -91,7 +91,7 @@ def repeat(rows: Matrix, k: int) -> bool:
     """Whether one, two and four threads give the same bytes."""
     import os
 
-    from presel.clustering import kmeans
+    from presel.selection.clustering import kmeans
 
     found = set()
     for threads in ("1", "2", "4"):

@@ -31,17 +31,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from presel import table_store
+from presel.concurrency.blocks import cores
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder, load_encoder
 from presel.encoders.feeding import READERS
 from presel.images.child import How
 from presel.images.decoder import File, Opened
 from presel.images.decoders import decoders
-from presel.parallel import cores
 from presel.stages.embed import embed_part
 from presel.stages.ingest import ingest
-from presel.vectors import unit_vectors
+from presel.tables import table_store
+from presel.tables.vectors import unit_vectors
 
 Vectors = NDArray[np.float32]
 

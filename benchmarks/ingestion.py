@@ -33,10 +33,10 @@ import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from presel.catalog import changes
+from presel.concurrency.ahead import ahead, shared_pool
 from presel.config import SourceConfig
-from presel.pipeline import ahead, shared_pool
 from presel.sources import Source, open_source
+from presel.sources.catalog import changes
 from presel.stages import ingest as ingestion
 from presel.storage import Entry
 

@@ -28,38 +28,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openai
-from PIL import Image
 
 from benchmarks.endpoints import Running, endpoint
-from presel.config import GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
+from benchmarks.instruct_pool import KEY, picture, pool, settings
+from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.instruct.engine import Engine
-from presel.instruct.request import opening
+from presel.instruct.questions.request import opening
 from presel.instruct.sharing import shared
-from presel.keys import digest, sample_id
+from presel.keys import digest
 from presel.stages.instruct import instruct
-from presel.table_store import Output
-from presel.tables import REFERENCE, TableRef
 
-KEY = "PRESEL_BENCHMARK_KEY"
-SIDE = 768
 LIMIT = 600
-
-
-def picture(seed: int, quality: int) -> bytes:
-    """A 768 x 600 JPEG with the detail of a photograph; about 100 kB at quality 43, 350 kB at 90."""
-    import io
-
-    coarse = np.random.default_rng(seed).integers(0, 255, (200, 256, 3), dtype=np.uint8)
-    sink = io.BytesIO()
-    Image.fromarray(coarse).resize((SIDE, 600), Image.Resampling.BICUBIC).save(sink, "JPEG", quality=quality)
-    return sink.getvalue()
-
-
-def settings(url: str, **more: Any) -> GeneratorConfig:
-    prices = PriceConfig(input_per_million=0.4, output_per_million=1.6)
-    return GeneratorConfig(model="m", base_url=url, api_key_env=KEY, max_cost=1000.0, prices=prices, **more)
 
 
 async def ask_all(engine: Engine, generator: GeneratorConfig, n: int, jpeg: bytes, measure: Measure) -> None:
@@ -180,28 +160,6 @@ def used(came: list[float], refused: int) -> dict[str, Any]:
         "most_in_60_s": most(60),
         "most_in_1_s": most(1),
     }
-
-
-def pool(root: Path, n: int, pictures: int = 4) -> TableRef:
-    """`n` JPEGs on disk, all picked: some pictures, and a comment that makes each file's content its own."""
-    kinds = [picture(seed, 43) for seed in range(pictures)]
-    (root / "pool" / "t").mkdir(parents=True)
-    for i in range(n):
-        data = kinds[i % pictures][:-2] + b"\xff\xfe\x00\x0a" + f"{i:08d}".encode() + b"\xff\xd9"
-        (root / "pool" / "t" / f"{i}.jpg").write_bytes(data)
-    return table_of(root, n)
-
-
-def table_of(root: Path, n: int) -> TableRef:
-    """The first `n` of the pool, all picked."""
-    rows = []
-    for i in range(n):
-        content = digest((root / "pool" / "t" / f"{i}.jpg").read_bytes())
-        row = {"sample_id": sample_id("t", content), "task": "t", "key": f"t/{i}.jpg", "content": content}
-        rows.append({**row, "cluster": 0, "order": i, "picked": True})
-    out = Output(str(root / "store"), "reference", f"{n:032d}")
-    out.write_rows(rows, REFERENCE, "t")
-    return out.commit({})
 
 
 class Measure:

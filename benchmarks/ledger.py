@@ -22,10 +22,10 @@ from pathlib import Path
 from presel.demo.setting import s3_server
 from presel.errors import IntegrityError
 from presel.instruct import ledger as book
-from presel.instruct.lease_log import LeaseLog
 from presel.instruct.ledger import Answer, Ledger
-from presel.instruct.money import Purse
-from presel.instruct.owners import Owner
+from presel.instruct.money.lease_log import LeaseLog
+from presel.instruct.money.owners import Owner
+from presel.instruct.money.purse import Purse
 from presel.keys import short_digest
 from presel.storage import Store, open_store
 

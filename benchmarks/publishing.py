@@ -24,10 +24,10 @@ import pyarrow as pa
 from benchmarks.scale_pool import Pool
 from presel.dataset import versions
 from presel.keys import digest, sample_id, stage_key
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.stages.publish import publish
-from presel.table_store import Output
-from presel.tables import CATALOG, INSTRUCTIONS, PLAN, SELECTION, TableRef, samples
+from presel.tables.schemas import CATALOG, INSTRUCTIONS, PLAN, SELECTION, TableRef, samples
+from presel.tables.table_store import Output
 
 _TASKS = 191
 _WORDS = [f"word{number}" for number in range(5000)]

@@ -23,10 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.scale_pool import Pool
-from presel import run_record, table_store
 from presel.dataset import versions
 from presel.housekeeping import gc, verify
-from presel.run_record import RunRecord
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
 from presel.stages import ingest as ingestion
 from presel.stages.assemble import assemble
 from presel.stages.cluster import cluster
@@ -37,6 +37,7 @@ from presel.stages.recall import recall
 from presel.stages.reference import draw_reference
 from presel.stages.report import build
 from presel.stages.select import select
+from presel.tables import table_store
 
 
 def listing(pool: Pool) -> str:

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from presel import table_store
 from presel.config import GeneratorConfig, ReferenceModelConfig, RefreshConfig, SourceConfig
 from presel.keys import digest, stage_key
 from presel.sources import Source
 from presel.storage import Entry
-from presel.table_store import Output
-from presel.tables import FIT, INSTRUCTIONS, RELEVANCE, TableRef, embeddings
+from presel.tables import table_store
+from presel.tables.schemas import FIT, INSTRUCTIONS, RELEVANCE, TableRef, embeddings
+from presel.tables.table_store import Output
 
 _TURNS = [{"question": "What is the person in the foreground doing?", "response": "x" * 300}]
 

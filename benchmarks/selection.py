@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pools import Matrix, clustered
-from presel.centrality import neighbor_centrality
-from presel.clustering import kmeans
-from presel.coverage import coverage_curve
-from presel.strategies import STRATEGIES, rank, select
+from presel.selection.centrality import neighbor_centrality
+from presel.selection.clustering import kmeans
+from presel.selection.coverage import coverage_curve
+from presel.selection.strategies import STRATEGIES, rank, select
 
 BUDGETS = (0.05, 0.10, 0.20, 0.40)
 COSINES = (0.6, 0.7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow, unmapped
 
 from presel.config import RefreshConfig
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from tasks.api import instruct
 from tasks.cpu import assemble, choose_basis, cluster, draw_reference, ingest, plan_budget, rank, recall
 from tasks.gpu import embed_part, fit_reference_model, score_relevance

@@ -6,7 +6,7 @@ from prefect import flow, unmapped
 
 from flows.plan import plan
 from presel.config import RefreshConfig
-from presel.tables import DatasetRef
+from presel.tables.schemas import DatasetRef
 from tasks.api import instruct
 from tasks.approval import await_approval
 from tasks.cpu import build_report, publish, select

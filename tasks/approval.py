@@ -10,9 +10,9 @@ from prefect import get_run_logger, pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from presel.control_room import approval_markdown, plan_words
-from presel.run_record import RunRecord
-from presel.summary import Summary
+from presel.report.ui_pages import approval_markdown, plan_words
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
 from tasks.board import board
 from tasks.patience import let_the_slot_go
 

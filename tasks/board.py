@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from presel.config import DatasetConfig
 from presel.progress import Listener, Pace, Progress, duration
 from presel.report.card import plain
-from presel.report.figures import dollars
+from presel.runs.figures import dollars
 from tasks.artifacts import LiveArtifact
 
 BOARD, RUNNING = "board", "Running"

@@ -14,10 +14,10 @@ from collections import Counter as Counts
 from collections import defaultdict
 from functools import cache
 
-from presel import table_store
 from presel.errors import ConfigError, PreselError
 from presel.progress import Listener, Progress
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 
 VARIABLE = "PRESEL_METRICS"
 log = logging.getLogger("presel.metrics")  # below `presel`, whose lines go to the UI

@@ -17,11 +17,11 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from presel import table_store
 from presel.keys import short_digest
-from presel.stage import Stage, store_of
 from presel.storage import open_store
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
+from presel.tables.stage import Stage, store_of
 from tasks.announcing import announce, withdraw
 from tasks.board import close_board, open_board
 from tasks.logs import tidy

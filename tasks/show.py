@@ -7,17 +7,19 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import runtime
 
-from presel import control_room, progress, run_record
-from presel.catalog import in_words, since_before
+from presel import progress
 from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
-from presel.instruct.bounds import at_most
-from presel.report.figures import dollars
+from presel.instruct.money.bounds import at_most
+from presel.report import ui_pages
 from presel.report.tuned import curve_markdown
-from presel.run_record import RunRecord
+from presel.runs import run_record
+from presel.runs.figures import dollars
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
+from presel.sources.catalog import in_words, since_before
 from presel.stages.reference import reference_size
-from presel.summary import Summary
-from presel.tables import TableRef
+from presel.tables.schemas import TableRef
 from tasks.artifacts import show_markdown, show_table
 from tasks.policy import Policy
 from tasks.resources import Resource
@@ -42,12 +44,12 @@ def _show_plan(record: RunRecord) -> None:
     name, run = record.config.dataset.name, Summary(record)
     since = since_before(record.catalog, record.samples)
     show_table(f"{name}-pool", [{"images": what, "count": count} for what, count in since.items()], in_words(since))
-    show_table(f"{name}-plan", control_room.plan_rows(run), control_room.plan_words(run))
-    show_markdown(f"{name}-weights", control_room.weights_markdown(run), "What a question is worth in each task")
+    show_table(f"{name}-plan", ui_pages.plan_rows(run), ui_pages.plan_words(run))
+    show_markdown(f"{name}-weights", ui_pages.weights_markdown(run), "What a question is worth in each task")
     show_markdown(
         f"{name}-fit", curve_markdown(record.model, "Loss while fitting"), "How the reference model was fitted"
     )
-    show_table(f"{name}-budgets", control_room.budget_rows(run), "What other budgets would cost and cover")
+    show_table(f"{name}-budgets", ui_pages.budget_rows(run), "What other budgets would cost and cover")
 
 
 def _show_results(record: RunRecord) -> None:
@@ -56,11 +58,11 @@ def _show_results(record: RunRecord) -> None:
     name, run = record.config.dataset.name, Summary(record)
     show_markdown(
         f"{name}-result",
-        control_room.result_markdown(run, _begun()),
+        ui_pages.result_markdown(run, _begun()),
         "The version, its price, the report, what was refused",
     )
-    show_table(f"{name}-rejects", control_room.reject_rows(run), control_room.reject_words(run))
-    pool_map, gallery = (control_room.made_with_the_report(record, file) for file in ("map.md", "gallery.md"))
+    show_table(f"{name}-rejects", ui_pages.reject_rows(run), ui_pages.reject_words(run))
+    pool_map, gallery = (ui_pages.made_with_the_report(record, file) for file in ("map.md", "gallery.md"))
     show_markdown(f"{name}-map", pool_map, "The pool in two dimensions, with the picks")
     show_markdown(f"{name}-gallery", gallery, "Picks of every task with their instructions")
 

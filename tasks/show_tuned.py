@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
-from presel.tables import DatasetRef, TableRef
+from presel.tables.schemas import DatasetRef, TableRef
 from tasks.artifacts import show_markdown, show_table
 
 

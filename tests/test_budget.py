@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presel.budget import allocate
 from presel.errors import InputError
+from presel.selection.budget import allocate
 
 TASKS = st.lists(st.tuples(st.floats(1e-300, 1e6), st.integers(0, 40)), min_size=1, max_size=8)
 
@@ -111,7 +111,7 @@ def test_no_tasks_take_no_seats() -> None:
     ],
 )
 def test_unusable_arguments_are_named(weights: object, supply: object, total: object) -> None:
-    with pytest.raises(InputError, match=r"presel\.budget\.allocate"):
+    with pytest.raises(InputError, match=r"presel\.selection\.budget\.allocate"):
         allocate(weights, supply, total)  # type: ignore[arg-type]
 
 

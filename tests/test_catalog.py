@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from presel.catalog import in_words, since_before
+from presel.sources.catalog import in_words, since_before
 from presel.storage import open_store
 from tests.stages.pools import Run, keys, picture, put, run
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presel import centrality
-from presel.centrality import neighbor_centrality
 from presel.errors import InputError
+from presel.selection import centrality
+from presel.selection.centrality import neighbor_centrality
 
 
 def unit(n: int, d: int, seed: int = 0) -> np.ndarray:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pools import clustered, diffuse
-from presel.clustering import Clustering, kmeans, passes, plan, state
 from presel.errors import InputError
+from presel.selection.clustering import Clustering, kmeans, passes, schedule, state
 
 
 def unit(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -83,8 +83,8 @@ def test_the_number_of_threads_changes_no_byte(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_number_of_threads_changes_no_byte_of_the_projected_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = diffuse(12_000, 256, seed=2)
-    monkeypatch.setattr(plan, "EXACT_WORK", 1.0)
-    monkeypatch.setattr(plan, "CHEAP_WORK", 1.0)
+    monkeypatch.setattr(schedule, "EXACT_WORK", 1.0)
+    monkeypatch.setattr(schedule, "CHEAP_WORK", 1.0)
     monkeypatch.setattr(passes, "PROBE", 1)  # every block, whatever a probe would say
     found = []
     for threads in ("1", "2", "4"):
@@ -104,8 +104,8 @@ def test_a_seed_repeats_and_another_differs() -> None:
 def test_the_way_of_large_problems_stays_close_to_exact_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = diffuse(8000, 96, seed=3)
     exact = kmeans(rows, 160, seed=0)
-    monkeypatch.setattr(plan, "EXACT_WORK", 1.0)
-    monkeypatch.setattr(plan, "CHEAP_WORK", 1.0)
+    monkeypatch.setattr(schedule, "EXACT_WORK", 1.0)
+    monkeypatch.setattr(schedule, "CHEAP_WORK", 1.0)
     large = kmeans(rows, 160, seed=0)
     assert large.inertia < 1.01 * exact.inertia
     squared = distances(rows[:2000], large.centroids)
@@ -219,7 +219,7 @@ def test_values_too_large_or_too_small_to_square_are_named() -> None:
     ],
 )
 def test_unusable_arguments_are_input_errors(n: int, k: int, options: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"presel\.clustering\.kmeans"):
+    with pytest.raises(InputError, match=r"presel\.selection\.clustering\.kmeans"):
         kmeans(unit(n, 4), k, **({"seed": 0} | options))  # type: ignore[arg-type]
 
 

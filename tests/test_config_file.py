@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from presel.config import RefreshConfig, Section
-from presel.config_file import load
-from presel.config_template import render
+from presel.config.file import load
+from presel.config.template import render
 from presel.errors import ConfigError
 
 GOOD = "source:\n  uri: pool\nstore: store\ngenerator:\n  max_cost: 5\n"

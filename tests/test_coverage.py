@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presel.coverage import coverage_curve
 from presel.errors import InputError
+from presel.selection.coverage import coverage_curve
 
 
 def unit(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_an_empty_task_is_covered_by_nothing() -> None:
     ],
 )
 def test_unusable_arguments_are_input_errors(arguments: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"presel\.coverage"):
+    with pytest.raises(InputError, match=r"presel\.selection\.coverage"):
         coverage_curve(**({"embeddings": unit(5, 3), "picks": [0], "budgets": [1], "cosine": 0.5} | arguments))
 
 

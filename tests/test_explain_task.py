@@ -5,12 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from presel import run_record, table_store
 from presel.cli.app import app
 from presel.errors import ConfigError, NotFound
-from presel.explain_task import ENDS, explain_task, lines
-from presel.table_store import Output
-from presel.tables import PLAN, RELEVANCE, rows_of
+from presel.runs import run_record
+from presel.runs.explain_task import ENDS, explain_task, lines
+from presel.tables import table_store
+from presel.tables.schemas import PLAN, RELEVANCE, rows_of
+from presel.tables.table_store import Output
 from tests.report.synthetic import make
 
 

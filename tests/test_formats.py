@@ -3,7 +3,15 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presel.formats import llava, llava_json, messages, messages_jsonl, turns_of_llava, turns_of_messages, unmarked
+from presel.dataset.trainer_formats import (
+    llava,
+    llava_json,
+    messages,
+    messages_jsonl,
+    turns_of_llava,
+    turns_of_messages,
+    unmarked,
+)
 
 TEXT = st.text(max_size=40)
 TURNS = st.lists(st.fixed_dictionaries({"question": TEXT, "response": TEXT}), min_size=1, max_size=4)

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from presel.budget import allocate
-from presel.centrality import neighbor_centrality
-from presel.clustering import kmeans
-from presel.strategies import rank, select
-from presel.weights import task_weights
+from presel.selection.budget import allocate
+from presel.selection.centrality import neighbor_centrality
+from presel.selection.clustering import kmeans
+from presel.selection.strategies import rank, select
+from presel.selection.weights import task_weights
 
 GOLDEN = Path(__file__).parent / "golden"
 SELECT = sorted(path.stem for path in GOLDEN.glob("select_*.npz"))

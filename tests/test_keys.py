@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from presel.config import ClusteringConfig, EncoderConfig
 from presel.keys import image_id, sample_id, stage_key
-from presel.tables import Part, TableRef
+from presel.tables.schemas import Part, TableRef
 
 names = st.text(max_size=20)
 json_values = st.recursive(

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presel import ordered, table_store
 from presel.errors import StorageError
-from presel.ordered import Ordered, regrouped, side_by_side
+from presel.tables import ordered, table_store
+from presel.tables.ordered import Ordered, regrouped, side_by_side
 
 SCHEMA = pa.schema([("key", pa.string()), ("task", pa.string()), ("number", pa.int64())])
 Rows = list[tuple[str, str]]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from presel.parallel import cores, each, one_blas_thread
+from presel.concurrency.blocks import cores, each, one_blas_thread
 
 
 def blas_threads() -> list[int]:

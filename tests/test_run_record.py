@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from presel import run_record
 from presel.demo.setting import demo_config
 from presel.errors import IntegrityError, NotFound
-from presel.run_record import RunRecord
-from presel.tables import DatasetRef, TableRef
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
+from presel.tables.schemas import DatasetRef, TableRef
 
 
 @pytest.fixture

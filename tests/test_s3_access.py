@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from presel import table_store
 from presel.config import S3Config, SourceConfig
 from presel.demo.setting import environment
 from presel.errors import ConfigError
@@ -18,6 +17,7 @@ from presel.stages.embed import embed_part
 from presel.stages.ingest import ingest
 from presel.storage import open_store
 from presel.storage.s3 import client
+from presel.tables import table_store
 from tests.s3_recorder import Asked, recorder
 from tests.stages.pools import ENCODER, keys, put
 from tests.storage_servers import new_bucket

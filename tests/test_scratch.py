@@ -10,7 +10,7 @@ import pytest
 from pyarrow import feather
 
 from presel.errors import StorageError
-from presel.scratch import scratch
+from presel.tables.scratch import scratch
 
 
 def test_a_temporary_folder_is_gone_with_what_it_held() -> None:

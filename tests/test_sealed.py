@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presel.errors import IntegrityError
-from presel.sealed import seal, unseal
+from presel.storage.sealed import seal, unseal
 
 ABOUT = {"what": "a note", "where": "store/note.json", "fix": "write it again"}
 VALUES = st.recursive(

@@ -3,9 +3,9 @@ from __future__ import annotations
 import inspect
 
 from presel.config import ClusteringConfig
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import CLUSTERS, TableRef
+from presel.tables.schemas import CLUSTERS, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 calls: list[int] = []
 

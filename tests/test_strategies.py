@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from presel.budget import allocate
-from presel.centrality import neighbor_centrality
 from presel.errors import InputError
-from presel.strategies import STRATEGIES, rank, select
+from presel.selection.budget import allocate
+from presel.selection.centrality import neighbor_centrality
+from presel.selection.strategies import STRATEGIES, rank, select
 
 EVERY = pytest.mark.parametrize("strategy", sorted(STRATEGIES))
 
@@ -282,7 +282,7 @@ def test_a_bad_row_is_named_unless_it_is_not_available(strategy: str) -> None:
 )
 def test_unusable_arguments_are_input_errors(arguments: dict[str, Any]) -> None:
     usable: dict[str, Any] = {"embeddings": unit(5, 3), "labels": np.zeros(5, dtype=int), "budget": 2}
-    with pytest.raises(InputError, match=r"presel\.strategies"):
+    with pytest.raises(InputError, match=r"presel\.selection\.strategies"):
         select(**(usable | arguments))
 
 

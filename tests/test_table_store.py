@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from presel import table_store, tables
 from presel.errors import IntegrityError
 from presel.keys import digest
-from presel.table_store import Output
-from presel.tables import CLUSTERS, Rows, rows_of
+from presel.tables import schemas, table_store
+from presel.tables.schemas import CLUSTERS, Rows, rows_of
+from presel.tables.table_store import Output
 
 
 def written(store: Path, key: str = "k", *labels: str):
@@ -97,7 +97,7 @@ def say(path: Path, **fields: object) -> None:
 
 def test_an_output_of_an_older_format_is_made_again(tmp_path, monkeypatch):
     ref = written(tmp_path)
-    monkeypatch.setattr(table_store, "FORMAT", tables.FORMAT + 1)
+    monkeypatch.setattr(table_store, "FORMAT", schemas.FORMAT + 1)
     assert table_store.find(str(tmp_path), "cluster", "k") is None
     assert written(tmp_path) == ref
     assert table_store.find(str(tmp_path), "cluster", "k") == ref
@@ -115,7 +115,7 @@ def test_an_output_from_before_formats_were_named_is_of_the_first(tmp_path):
 def test_an_output_of_a_newer_presel_is_refused_and_left_alone(tmp_path):
     ref = written(tmp_path)
     path = tmp_path / ref.folder / "manifest.json"
-    say(path, format=tables.FORMAT + 1, table={"shape": "unknown"})
+    say(path, format=schemas.FORMAT + 1, table={"shape": "unknown"})
     before = path.read_bytes()
     with pytest.raises(IntegrityError, match=r"a newer presel wrote a manifest.*upgrade presel"):
         table_store.find(str(tmp_path), "cluster", "k")
@@ -161,8 +161,8 @@ SCHEMAS = {
 
 def test_whoever_changes_a_schema_also_raises_the_version_of_the_stages_that_write_it():
     """The names and types of every table, as they were when a stage's version was last raised for them."""
-    declared = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
-    declared |= {"embeddings": tables.embeddings(1), "samples": tables.samples(1)}
+    declared = {name: value for name, value in vars(schemas).items() if isinstance(value, pa.Schema)}
+    declared |= {"embeddings": schemas.embeddings(1), "samples": schemas.samples(1)}
     found = {name: digest(str(schema).encode())[:8] for name, schema in declared.items()}
     assert found == SCHEMAS, "raise `version` in the stage, then put the new digest here"
 

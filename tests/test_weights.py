@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presel.errors import InputError
-from presel.reference_size import reference_verdict
-from presel.weights import adjusted_weights, bootstrap_intervals, mean_relevance, shrink_to_pool, task_weights
+from presel.selection.reference_verdict import reference_verdict
+from presel.selection.weights import adjusted_weights, bootstrap_intervals, mean_relevance, shrink_to_pool, task_weights
 
 SCORES = st.lists(st.floats(0, 50), min_size=1, max_size=30)
 

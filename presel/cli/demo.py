@@ -94,9 +94,9 @@ def endpoint(
 
 
 def _run(setting: Setting, page: Path, as_json: bool) -> Finished:
-    from presel import table_store
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
+    from presel.tables import table_store
 
     finished = run_flow("refresh", setting.config)
     if finished.record.report is not None:

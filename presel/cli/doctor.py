@@ -17,7 +17,7 @@ import typer
 from presel.cli.console import screen, show
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.config import RefreshConfig
-from presel.config_file import load
+from presel.config.file import load
 from presel.errors import AlreadyExists, PreselError
 
 Level = Literal["ok", "warning", "error"]
@@ -86,7 +86,7 @@ def credentials(settings: RefreshConfig) -> Finding:
 
 
 def endpoint(settings: RefreshConfig) -> Finding:
-    from presel.instruct.client import resolved_base_url
+    from presel.instruct.endpoint.client import resolved_base_url
 
     url = resolved_base_url(settings.generator.base_url)
     return _answers("endpoint", url, settings.generator.api_key_env, "generator.base_url")
@@ -108,7 +108,7 @@ def _answers(check: str, url: str, key_variable: str, field: str) -> Finding:
 
 
 def prices(settings: RefreshConfig) -> Finding:
-    from presel.instruct.prices import price_of
+    from presel.instruct.money.prices import price_of
 
     price = price_of(settings.generator)
     cap = settings.generator.max_cost

@@ -9,7 +9,7 @@ import typer
 from presel.cli.console import screen, show
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import run_finetune
-from presel.config_file import load
+from presel.config.file import load
 
 
 def finetune(

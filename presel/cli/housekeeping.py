@@ -9,7 +9,7 @@ import typer
 
 from presel.cli.console import screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
-from presel.config_file import load
+from presel.config.file import load
 
 
 def gc(

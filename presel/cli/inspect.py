@@ -7,17 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from presel import explain as explaining
-from presel import explain_task, run_record, summary, table_store
-from presel.catalog import in_words, since_before
 from presel.cli.console import dollars, screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
-from presel.config_file import load
+from presel.config.file import load
 from presel.dataset import versions
 from presel.errors import ConfigError, NotFound
-from presel.run_record import RunRecord
-from presel.summary import Summary
+from presel.runs import explain_image as explaining
+from presel.runs import explain_task, run_record, summary
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
+from presel.sources.catalog import in_words, since_before
+from presel.tables import table_store
 
 
 def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006

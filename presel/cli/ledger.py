@@ -10,9 +10,10 @@ import typer
 
 from presel.cli.console import screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
-from presel.config_file import load
-from presel.instruct import ledger, money
+from presel.config.file import load
+from presel.instruct import ledger
 from presel.instruct.ledger import Ledger
+from presel.instruct.money import purse
 from presel.instruct.words import written
 from presel.storage import open_store
 
@@ -56,7 +57,7 @@ def show_answer(
 def stats(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Answers, tokens and dollars per model; what is spent and reserved on this store."""
     opened = _opened(config, overrides)
-    rows, spent = ledger.stats(opened), money.spending(opened.store)
+    rows, spent = ledger.stats(opened), purse.spending(opened.store)
 
     def words() -> None:
         columns = {"model": "model", "base_url": "endpoint", "answers": "answers"}

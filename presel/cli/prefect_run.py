@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from presel import run_record, summary
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig
 from presel.errors import ConfigError, EndpointUnavailable
 from presel.progress import listening
-from presel.run_record import RunRecord
+from presel.runs import run_record, summary
+from presel.runs.run_record import RunRecord
 
 if TYPE_CHECKING:
     from prefect import Flow

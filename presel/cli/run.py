@@ -9,17 +9,18 @@ from typing import Annotated
 
 import typer
 
-from presel import control_room, curve, summary
-from presel.catalog import in_words, since_before
 from presel.cli.console import dollars, screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
-from presel.config_file import load
+from presel.config.file import load
 from presel.errors import BudgetExceeded
 from presel.progress import Progress, listening
+from presel.report import ui_pages
+from presel.runs import budget_curve, summary
+from presel.runs.summary import Summary
+from presel.sources.catalog import in_words, since_before
 from presel.storage import open_store
-from presel.summary import Summary
 
 COLUMNS = {
     "task": "task",
@@ -64,9 +65,13 @@ def plan(
         screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
         screen.print(f"Instructing every usable image would cost about {dollars(money.everything)}.")
         screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
-        table(control_room.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
+        table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
 
-    show({"plan": rows, "pool": pool, "money": money._asdict(), "budgets": curve.read(record.plan)}, as_json, words)
+    show(
+        {"plan": rows, "pool": pool, "money": money._asdict(), "budgets": budget_curve.read(record.plan)},
+        as_json,
+        words,
+    )
 
 
 def run(
@@ -114,7 +119,7 @@ def show_run(finished: Finished) -> None:
 
 
 def _unpaid(of_run: Summary) -> int:
-    from presel.reasons import Reason
+    from presel.images.reasons import Reason
 
     return of_run.reject_counts().get(Reason.CAP_REACHED, 0)
 
@@ -135,7 +140,7 @@ def _not_allowed(error: BudgetExceeded, config: Path, allowed: float, heard: Seq
 
 
 def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
-    from presel.instruct.money import spending
+    from presel.instruct.money.purse import spending
 
     before = spending(open_store(settings.store))
     # What a killed run had reserved counts until it is settled, which the first request of this one does.

@@ -9,7 +9,7 @@ import typer
 
 from presel.cli.console import screen, show
 from presel.cli.options import DEFAULT_CONFIG, AsJson
-from presel.config_template import render
+from presel.config.template import render
 from presel.errors import ConfigError
 
 

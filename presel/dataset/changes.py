@@ -16,7 +16,7 @@ from math import fsum
 from operator import itemgetter
 from typing import Any
 
-from presel.formats import CHOSEN_ORIGINS
+from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 
 Record = Mapping[str, Any]
 ANSWER = ("turns", "model", "input_tokens", "output_tokens", "cost_usd")

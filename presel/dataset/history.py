@@ -15,13 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from presel import table_store
 from presel.config import RefreshConfig
 from presel.dataset import versions
 from presel.dataset.settings import portable, without_credentials
 from presel.keys import digest, short_digest
 from presel.reference_model import imports
-from presel.tables import DatasetRef, TableRef
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef, TableRef
 
 
 def task_digest(task: str, ids: Sequence[str]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from presel.dataset.trainer_formats import RECORDS
 from presel.errors import IntegrityError
-from presel.formats import RECORDS
-from presel.tables import REJECTS, SELECTION, TEXT, rows_of
+from presel.tables.schemas import REJECTS, SELECTION, TEXT, rows_of
 
 WHERE = "presel.dataset.records"
 CHOSEN = SELECTION.append(pa.field("outcome", TEXT))

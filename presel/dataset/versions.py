@@ -19,9 +19,9 @@ from typing import Any, BinaryIO
 
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.keys import digest, short_digest
-from presel.sealed import seal, unseal
 from presel.storage import open_store
-from presel.tables import DatasetRef
+from presel.storage.sealed import seal, unseal
+from presel.tables.schemas import DatasetRef
 
 FORMAT = 1
 """Of the manifest. Raise it when a reader of an older version would misread a newer one."""

@@ -3,7 +3,7 @@
 `SALT` is the list to read. Rows are cheap; their bytes are made on demand from the pool's seed, out of pictures of their own
 (index 900,000 and up, which no pool reaches), so that salted files look like their task and no drawn image is touched.
 
-`reason` is the reason a file is rejected for, in the words of `presel.reasons`, or None when it must be usable. Three
+`reason` is the reason a file is rejected for, in the words of `presel.images.reasons`, or None when it must be usable. Three
 decisions are worth a word. A name that lies (a GIF called .jpg) is no fault: the bytes decide. Where two reasons apply, the
 more fundamental one is named: 1 x 4,000 pixels is `too_small` before it is a bad aspect ratio. Of n files with the same bytes
 in one task, n - 1 are duplicates; which one stays is the pipeline's choice, so the row says which file it equals (`like`), and

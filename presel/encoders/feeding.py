@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from presel.concurrency.ahead import Stopwatch, ahead, shared_pool
+from presel.concurrency.blocks import cores
 from presel.config import EncoderConfig
 from presel.encoders.encoder import Encoder
 from presel.images import Reason, Rejected
@@ -23,8 +25,6 @@ from presel.images.child import How
 from presel.images.decoder import File, Opened
 from presel.images.decoders import decoders
 from presel.keys import digest
-from presel.parallel import cores
-from presel.pipeline import Stopwatch, ahead, shared_pool
 from presel.sources import Source
 
 READERS = 32

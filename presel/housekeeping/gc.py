@@ -24,13 +24,16 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from presel import catalog, progress, run_record, table_store
+from presel import progress
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
 from presel.housekeeping.under_way import UnderWay, under_way
 from presel.keys import short_digest
+from presel.runs import run_record
+from presel.sources import catalog
 from presel.storage import Entry, Store, open_store
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 
 MARKS = "housekeeping/marked.json"
 GRACE = timedelta(days=6)

@@ -11,11 +11,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from presel import catalog, run_record
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound, PreselError
+from presel.runs import run_record
+from presel.sources import catalog
 from presel.storage import Store, open_store
-from presel.tables import DatasetRef
+from presel.tables.schemas import DatasetRef
 
 
 def wrong_pointers(version: DatasetRef) -> Iterator[str]:

@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from presel import progress, run_record, table_store
+from presel import progress
 from presel.config import SourceConfig
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
 from presel.housekeeping.pointers import wrong_pointers
 from presel.images import Rejected
-from presel.instruct.lease_log import damaged
 from presel.instruct.ledger import Ledger
+from presel.instruct.money.lease_log import damaged
 from presel.keys import digest
-from presel.run_record import RunRecord
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
 from presel.sources import open_source
 from presel.storage import open_store
-from presel.tables import DatasetRef, TableRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef, TableRef, rows_of
 
 
 def verify(version: DatasetRef, record: RunRecord | None = None, pictures: SourceConfig | None = None) -> list[str]:

@@ -2,9 +2,9 @@
 
 from presel.images.decoding import Picture, decode, open_picture
 from presel.images.formats import not_an_image_by_name
+from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
 from presel.images.rendering import API_VERSION, for_api, thumbnail
-from presel.reasons import Reason
 
 __all__ = [
     "API_VERSION",

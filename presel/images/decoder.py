@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from presel.errors import PreselError
 from presel.images.child import ENOUGH, How
 from presel.images.memory import Memory
+from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
-from presel.reasons import Reason
 
 PATIENCE = 30.0
 """Seconds of processor time for one picture; the slowest that is admitted takes 5."""

@@ -22,8 +22,8 @@ from queue import Empty, SimpleQueue
 from presel.images.child import How
 from presel.images.decoder import Answer, Decoder, File, Lost
 from presel.images.formats import sniff
+from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
-from presel.reasons import Reason
 
 _QUESTION = 16 * 2**20
 """Bytes of files in one question."""

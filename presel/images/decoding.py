@@ -18,8 +18,8 @@ from PIL import Image
 from presel.images.colour import orientation, to_rgb
 from presel.images.completeness import end_of_jpeg, missing
 from presel.images.formats import SUPPORTED, describe, sniff
+from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
-from presel.reasons import Reason
 
 _MOST_SCANS = 200
 _ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")  # an object's place in memory: another one in every run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 
 
 @dataclass(frozen=True)

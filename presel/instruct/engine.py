@@ -23,20 +23,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from presel.config import GeneratorConfig
 from presel.errors import EndpointUnavailable
-from presel.instruct.batch_log import BatchLog
-from presel.instruct.drift import Drift
+from presel.instruct.batch.log import BatchLog
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
-from presel.instruct.money import Purse
-from presel.instruct.owners import BEAT_EVERY, Owner
-from presel.instruct.prices import Estimator, price_of
-from presel.instruct.request import Request
+from presel.instruct.money.drift import Drift
+from presel.instruct.money.owners import BEAT_EVERY, Owner
+from presel.instruct.money.prices import Estimator, price_of
+from presel.instruct.money.purse import Purse
+from presel.instruct.questions.request import Request
 from presel.instruct.sending import Done, Sending
 from presel.storage import open_store
 
 if TYPE_CHECKING:
-    from presel.instruct.batches import Batches
+    from presel.instruct.batch.batches import Batches
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -185,9 +185,9 @@ class Engine:
         self._services = [self._loop.create_task(self._watched(service)) for service in services]
 
     def _opened_batches(self) -> Batches:
-        from presel.instruct.batch_client import BatchClient
-        from presel.instruct.batch_run import Runner
-        from presel.instruct.batches import Batches
+        from presel.instruct.batch.batches import Batches
+        from presel.instruct.batch.client import BatchClient
+        from presel.instruct.batch.run import Runner
 
         config, client = self.generator.batch, self._sending.client
         runner = Runner(

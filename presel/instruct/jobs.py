@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from presel.instruct.lease_log import Lease
+from presel.images.reasons import Reason
 from presel.instruct.ledger import Answer
-from presel.instruct.prices import NOTHING, Usage
-from presel.instruct.request import Request
-from presel.reasons import Reason
+from presel.instruct.money.lease_log import Lease
+from presel.instruct.money.prices import NOTHING, Usage
+from presel.instruct.questions.request import Request
 
 
 class Unanswerable(Exception):

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from presel.errors import StorageUnavailable
+from presel.instruct.endpoint.limits import backoff
 from presel.instruct.ledger import Answer, Ledger
-from presel.instruct.limits import backoff
 
 TRIES = 6
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from presel.config import GeneratorConfig
 from presel.errors import BudgetExceeded
-from presel.instruct.drift import Drift
 from presel.instruct.jobs import Desk, Job
-from presel.instruct.lease_log import Lease
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import Purse
-from presel.instruct.prices import Estimator
+from presel.instruct.money.drift import Drift
+from presel.instruct.money.lease_log import Lease
+from presel.instruct.money.prices import Estimator
+from presel.instruct.money.purse import Purse
 
 log = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from presel.concurrency.ahead import ahead, shared_pool
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.instruct.words import printable, written
 from presel.keys import digest
-from presel.pipeline import ahead, shared_pool
-from presel.sealed import check_format
 from presel.storage import Store
+from presel.storage.sealed import check_format
 
 FOLDER = "ledger/answers"
 FORMAT = 1

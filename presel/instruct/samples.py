@@ -18,15 +18,15 @@ from typing import Any
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.errors import BudgetExceeded, InputError
 from presel.images import Rejected, for_api
-from presel.instruct.dialogue import Instruction, follow
+from presel.images.reasons import Reason
 from presel.instruct.engine import Engine
 from presel.instruct.jobs import Unanswerable
-from presel.instruct.judging import judge
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import Problem
-from presel.instruct.request import Request, opening
+from presel.instruct.questions.dialogue import Instruction, follow
+from presel.instruct.questions.judging import judge
+from presel.instruct.questions.parsing import Problem
+from presel.instruct.questions.request import Request, opening
 from presel.keys import digest
-from presel.reasons import Reason
 from presel.sources import Source, open_source
 
 Row = dict[str, Any]

@@ -25,16 +25,16 @@ from typing import Any
 
 from presel.config import GeneratorConfig
 from presel.errors import EndpointRefused, EndpointUnavailable, PreselError
+from presel.images.reasons import Reason
+from presel.instruct.endpoint.limits import Pace, backoff
+from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.jobs import Desk, Job, Unanswerable
 from presel.instruct.keeping import keep
 from presel.instruct.ledger import Answer, Ledger
-from presel.instruct.limits import Pace, backoff
-from presel.instruct.money import Purse
-from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
-from presel.instruct.owners import Owner
-from presel.instruct.prices import NOTHING, Estimator, Usage, usage_of
+from presel.instruct.money.owners import Owner
+from presel.instruct.money.prices import NOTHING, Estimator, Usage, usage_of
+from presel.instruct.money.purse import Purse
 from presel.progress import duration
-from presel.reasons import Reason
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,9 @@ class Sending:
         self._desk, self._purse, self._owner, self._ledger = desk, purse, owner, ledger
         self._estimator, self._generator, self._io, self._spawn = estimator, generator, io, spawn
         self._pace = Pace(generator.concurrency, generator.requests_per_minute, generator.tokens_per_minute)
-        from presel.instruct.client import Client  # the SDK takes half a second to import: only whoever asks pays it
+        from presel.instruct.endpoint.client import (
+            Client,  # the SDK takes half a second to import: only whoever asks pays it
+        )
 
         self.client = Client(generator)
         self.done = Done(last_answer=time.monotonic())

@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 from presel.errors import NotFound
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.lora import trained
 from presel.storage import open_store

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from presel.errors import ModelError
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 
 # Private-use characters: no template, tokenizer or annotator writes them.
 _SLOT = re.compile("\ue000([qr]\\d+)\ue001")

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from presel.config import LoraConfig
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.checkpoint import Checkpoint, State
 from presel.reference_model.prepare import Prepared, Unusable

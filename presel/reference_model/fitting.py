@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.images.reasons import Reason
 from presel.progress import report
-from presel.reasons import Reason
 from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel, load_backbone
 from presel.reference_model.checkpoint import Checkpoint
 from presel.reference_model.fit import Fitted, fit
 from presel.reference_model.prepare import Preparer
 from presel.reference_model.reading import Sample, SampleReader
-from presel.table_store import Output
-from presel.tables import FIT
+from presel.tables.schemas import FIT
+from presel.tables.table_store import Output
 
 CHECKPOINT = "checkpoint.safetensors"
 

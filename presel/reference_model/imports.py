@@ -21,7 +21,7 @@ from pyarrow import json as arrow_json
 
 from presel.errors import ConfigError, NotFound
 from presel.storage import open_store
-from presel.tables import INT, REAL, TEXT
+from presel.tables.schemas import INT, REAL, TEXT
 
 FILE = "imported.parquet"
 """Beside the FIT table: the import as it was read."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Turn, TurnRule, question_free
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from presel.config import ServedConfig
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
 from presel.reference_model.prepare import Unusable, expansion_of
 from presel.reference_model.reading import Sample, ahead

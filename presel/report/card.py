@@ -15,8 +15,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from presel.reasons import Reason
-from presel.report.figures import Row, TaskLine, Totals, dollars, task_lines, totals
+from presel.images.reasons import Reason
+from presel.runs.figures import Row, TaskLine, Totals, dollars, task_lines, totals
 
 
 def card(

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from presel.report.covering import Coverage
+from presel.report.coverage_curves import Coverage
 from presel.report.gallery import Row, Shown
 from presel.report.plots import Dot
-from presel.tables import Rows
+from presel.tables.schemas import Rows
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from presel.formats import CHOSEN_ORIGINS
+from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.report.axes import axis
 from presel.report.contents import Contents, Map
 from presel.report.curves import coverage_curve, loss_curve
-from presel.report.figures import TaskLine, dollars, task_lines, totals
 from presel.report.gallery import PER_TASK, Row
 from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg, map_svg
+from presel.runs.figures import TaskLine, dollars, task_lines, totals
 
 HEADINGS = (
     ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"), ("Kept", "n"),

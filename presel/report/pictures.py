@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from presel.report.contents import Map
-from presel.report.figures import TaskLine
 from presel.report.palette import colours
+from presel.runs.figures import TaskLine
 
 _INK, _SOFT, _RULE = "#1c1d20", "#5d5f66", "#e5e1da"
 

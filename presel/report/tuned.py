@@ -6,10 +6,10 @@ import base64
 import json
 from typing import Any
 
-from presel import table_store
 from presel.report.curves import loss_curve
 from presel.report.pictures import curve_png
-from presel.tables import TableRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import TableRef, rows_of
 
 
 def curve_markdown(fitted: TableRef, title: str = "Loss while tuning") -> str:

@@ -16,16 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import feather
 
-from presel import progress, table_store
-from presel.catalog import removed_ids
+from presel import progress
 from presel.dataset.history import task_digest
 from presel.errors import SupplyError
 from presel.images import Reason
 from presel.keys import sample_id, short_digest
-from presel.scratch import scratch
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import TableRef, samples
+from presel.sources.catalog import removed_ids
+from presel.tables import table_store
+from presel.tables.schemas import TableRef, samples
+from presel.tables.scratch import scratch
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 TASKS = "tasks.json"
 _SPILLED_AT_ONCE = 1 << 15

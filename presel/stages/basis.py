@@ -16,12 +16,13 @@ import logging
 import time
 from collections.abc import Sequence
 
-from presel import run_record, table_store
 from presel.config import ReestimateConfig, RefreshConfig
 from presel.errors import IntegrityError, NotFound
 from presel.keys import canonical
-from presel.run_record import RunRecord
-from presel.tables import Reference, TableRef
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
+from presel.tables import table_store
+from presel.tables.schemas import Reference, TableRef
 
 log = logging.getLogger(__name__)
 

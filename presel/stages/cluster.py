@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from presel import table_store
-from presel.clustering import kmeans
 from presel.config import ClusteringConfig
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import CLUSTERS, TableRef
-from presel.vectors import unit_vectors
+from presel.selection.clustering import kmeans
+from presel.tables import table_store
+from presel.tables.schemas import CLUSTERS, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
+from presel.tables.vectors import unit_vectors
 
 
 @stage("cluster", version=2)

@@ -2,7 +2,7 @@
 
 Each is timed apart, so that the facts of a part say which one set the pace. Every listed image ends as a row or as a reject. A
 part is written whole or not at all. Rows stand in key order, whoever was ready first. An image with several tasks is read,
-decoded and computed once. Reads that failed are tried again by the next run (`presel/again.py`).
+decoded and computed once. Reads that failed are tried again by the next run (`presel/tables/unfinished.py`).
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import Any, ParamSpec
 import numpy as np
 import pyarrow as pa
 
-from presel import again, encoders, progress, table_store
+from presel import encoders, progress
+from presel.concurrency.blocks import cores
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder
 from presel.encoders.feeding import READERS, Feed, Image, Item, Refusal, Seconds
 from presel.images import Reason, Rejected
-from presel.parallel import cores
 from presel.sources import open_source
-from presel.stage import Stage, store_of
-from presel.table_store import Output
-from presel.tables import TableRef, embeddings, rows_of
+from presel.tables import table_store, unfinished
+from presel.tables.schemas import TableRef, embeddings, rows_of
+from presel.tables.stage import Stage, store_of
+from presel.tables.table_store import Output
 
 P = ParamSpec("P")
 _PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED, Reason.ARCHIVED})
@@ -41,7 +42,9 @@ class EmbedStage(Stage[P]):
     def key(self, inputs: Mapping[str, Any]) -> str:
         encoder: EncoderConfig = inputs["encoder"]
         what = {"identity": encoders.identity(encoder), "images": encoder.images}
-        return again.open_key(store_of(inputs), self.name, super().key({**inputs, "encoder": what}), "failed_reads")
+        return unfinished.open_key(
+            store_of(inputs), self.name, super().key({**inputs, "encoder": what}), "failed_reads"
+        )
 
 
 def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: EncoderConfig) -> None:
@@ -53,7 +56,7 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
     started = time.perf_counter()
     model, seconds = encoders.load_encoder(encoder), Seconds()
     schema = embeddings(model.dimensions)
-    earlier = again.former(out)
+    earlier = unfinished.former(out)
     images = _images(out, part, earlier)
     tables = [schema.empty_table()]
     done = failed = 0
@@ -88,7 +91,7 @@ def _images(out: Output, part: TableRef, earlier: TableRef | None) -> list[Image
 
 def _taken_over(out: Output, earlier: TableRef) -> set[str]:
     """Take over all that `earlier` says for good; the image ids that remain to be read."""
-    again.is_last(out)
+    unfinished.is_last(out)
     out.adopt(earlier.parts)
     unread = set()
     for row in rows_of(table_store.rejects(earlier)):

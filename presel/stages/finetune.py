@@ -13,7 +13,6 @@ from itertools import islice
 from math import fsum, isfinite
 from typing import Any
 
-from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.dataset import versions
 from presel.errors import NotFound
@@ -22,10 +21,11 @@ from presel.progress import report
 from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
 from presel.reference_model.fitting import Fitting
 from presel.reference_model.reading import Sample, SampleReader, ahead
-from presel.stage import stage
 from presel.storage import open_store
-from presel.table_store import Output
-from presel.tables import DatasetRef, TableRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef, TableRef, rows_of
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 EVALUATION = "evaluation.json"
 _ADAPTER = "tuned"

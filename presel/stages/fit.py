@@ -10,15 +10,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.keys import digest
 from presel.reference_model import folds, imports
 from presel.reference_model.fitting import Fitting
 from presel.reference_model.reading import Sample
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import FIT, TableRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import FIT, TableRef, rows_of
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 log = logging.getLogger(__name__)
 

@@ -23,17 +23,18 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import progress, table_store
-from presel.catalog import REMOVED, Changes, note_changes, point, pointed, removed_ids
+from presel import progress
 from presel.config import SourceConfig
 from presel.errors import IntegrityError, NotFound, SupplyError
 from presel.keys import stage_key
-from presel.listing import Listing, take_listing
-from presel.ordered import Ordered, regrouped, side_by_side
-from presel.scratch import scratch
 from presel.sources import Source, open_source
-from presel.table_store import Output
-from presel.tables import CATALOG, INT, TEXT, Part, TableRef
+from presel.sources.catalog import REMOVED, Changes, note_changes, point, pointed, removed_ids
+from presel.sources.listing import Listing, take_listing
+from presel.tables import table_store
+from presel.tables.ordered import Ordered, regrouped, side_by_side
+from presel.tables.schemas import CATALOG, INT, TEXT, Part, TableRef
+from presel.tables.scratch import scratch
+from presel.tables.table_store import Output
 
 log = logging.getLogger(__name__)
 NAME, VERSION = "ingest", 2

@@ -10,7 +10,7 @@ trip per round, of which there are seldom more than three. Samples are asked for
 ends at the money cap has paid for the beginning of the ranking: exactly what a smaller budget would have picked.
 
 With `on_cap: publish` such a run does not end: what is not paid for is rejected as `cap_reached`, its seat stays empty, and the
-table is not the last word (`presel.again`): the next run asks for the rest, and buys nothing twice. The same goes for
+table is unfinished (`presel.tables.unfinished`): the next run asks for the rest, and buys nothing twice. The same goes for
 `unavailable`, a request that got no answer while nobody else did.
 """
 
@@ -22,18 +22,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, wait
 from typing import Any, ParamSpec, TypeVar
 
-from presel import again, progress, table_store
+from presel import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
-from presel.instruct.dialogue import Instruction
+from presel.images.reasons import Reason
 from presel.instruct.engine import Engine
-from presel.instruct.parsing import Problem
+from presel.instruct.questions.dialogue import Instruction
+from presel.instruct.questions.parsing import Problem
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.instruct.sharing import draining_on_sigterm, shared
-from presel.reasons import Reason
-from presel.report.figures import dollars
-from presel.stage import Stage, store_of
-from presel.table_store import Output
-from presel.tables import INSTRUCTIONS, TableRef
+from presel.runs.figures import dollars
+from presel.tables import table_store, unfinished
+from presel.tables.schemas import INSTRUCTIONS, TableRef
+from presel.tables.stage import Stage, store_of
+from presel.tables.table_store import Output
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class InstructStage(Stage[P]):
     """A stage whose key also holds how often an answer was held back by the cap or could not be had."""
 
     def key(self, inputs: Mapping[str, Any]) -> str:
-        return again.open_key(store_of(inputs), self.name, super().key(inputs), "unanswered")
+        return unfinished.open_key(store_of(inputs), self.name, super().key(inputs), "unanswered")
 
 
 def _instruct(
@@ -63,7 +64,7 @@ def _instruct(
     reserve = [row for row in rows if not row["picked"]]
     seats = [row for row in rows if row["picked"]]
     verdicts: list[Verdict] = []
-    again.is_last(out)
+    unfinished.is_last(out)
     with draining_on_sigterm(), shared(wanted.store, generator) as engine:
         samples = Samples(engine, source, generator, images)
         waiting = _Waiting(wanted, len(seats), engine)

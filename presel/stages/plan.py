@@ -18,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from presel import budget, curve, table_store, weights
 from presel.config import BudgetConfig, WeightsConfig
-from presel.instruct.prices import quote
-from presel.kept import kept_of
-from presel.reference_size import reference_verdict
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import PLAN, TableRef
+from presel.instruct.money.prices import quote
+from presel.runs import budget_curve
+from presel.selection import budget, weights
+from presel.selection.reference_verdict import reference_verdict
+from presel.tables import table_store
+from presel.tables.kept_samples import kept_of
+from presel.tables.schemas import PLAN, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 log = logging.getLogger(__name__)
 
@@ -79,14 +81,14 @@ def plan_budget(
         for i, ranking in enumerate(rankings)
     ]
     out.write_rows([*rows, *_unusable(counts, rows)], PLAN)
-    points = curve.cost_and_coverage(
+    points = budget_curve.cost_and_coverage(
         rankings,
         [row["usable"] for row in rows],
         [float(np.mean(cost)) if cost else 0.0 for cost in costs],
         seated,
         lambda share: divided(share).quota,
     )
-    out.write_file(curve.CURVE_FILE, curve.write(points))
+    out.write_file(budget_curve.CURVE_FILE, budget_curve.write(points))
     out.note(budget=budget_size(samples.rows, config.share), unplaced=seats.unplaced, verdict=weighed.verdict)
 
 

@@ -30,19 +30,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import __version__, formats, progress, table_store
+from presel import __version__, progress
 from presel.config import RefreshConfig
-from presel.dataset import history, versions
+from presel.dataset import history, trainer_formats, versions
 from presel.dataset.changes import ANSWER, diff, drift
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
+from presel.dataset.trainer_formats import RECORDS
 from presel.errors import StorageError
-from presel.formats import RECORDS
-from presel.ordered import Ordered, side_by_side
-from presel.reasons import Reason
+from presel.images.reasons import Reason
 from presel.report.card import card
-from presel.run_record import RunRecord
-from presel.tables import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
+from presel.runs.run_record import RunRecord
+from presel.tables import table_store
+from presel.tables.ordered import Ordered, side_by_side
+from presel.tables.schemas import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
 
 log = logging.getLogger(__name__)
 _RECORDS_A_GROUP = 1 << 18
@@ -119,8 +120,8 @@ def _written(record: RunRecord) -> Iterator[Content]:
             with TemporaryDirectory(prefix="presel-publish-") as folder:
                 _write_tables(record, plan, data, selection, Path(folder))
             rejects, settings = rejected(map(table_store.rejects, record.tables())), portable(record.config)
-            llava.writelines(formats.llava_json(table_store.decoded_rows(data, _SAID)))
-            messages.writelines(formats.messages_jsonl(table_store.decoded_rows(data, _SAID)))
+            llava.writelines(trainer_formats.llava_json(table_store.decoded_rows(data, _SAID)))
+            messages.writelines(trainer_formats.messages_jsonl(table_store.decoded_rows(data, _SAID)))
             files: versions.Files = {
                 "llava.json": llava,
                 "messages.jsonl": messages,

@@ -12,17 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import strategies, table_store
 from presel.config import SelectionConfig
-from presel.coverage import coverage_curve
-from presel.curve import COVERAGE_FILE, encoded
-from presel.kept import KEPT_FILE
-from presel.reasons import Reason
-from presel.report.covering import closeness
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import KEPT, RANKING, TableRef
-from presel.vectors import unit_vectors
+from presel.images.reasons import Reason
+from presel.report.coverage_curves import closeness
+from presel.runs.budget_curve import COVERAGE_FILE, encoded
+from presel.selection import strategies
+from presel.selection.coverage import coverage_curve
+from presel.tables import table_store
+from presel.tables.kept_samples import KEPT_FILE
+from presel.tables.schemas import KEPT, RANKING, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
+from presel.tables.vectors import unit_vectors
 
 
 @stage("rank", version=4)

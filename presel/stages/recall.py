@@ -21,12 +21,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import progress, table_store
+from presel import progress
 from presel.config import RefreshConfig
 from presel.dataset import history
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import PAID, DatasetRef, TableRef
+from presel.tables import table_store
+from presel.tables.schemas import PAID, DatasetRef, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 
 def recall(samples: TableRef, config: RefreshConfig, basis: Sequence[TableRef] = ()) -> TableRef:

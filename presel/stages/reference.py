@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from presel import table_store
 from presel.config import ReferenceConfig
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import REFERENCE, TableRef
+from presel.tables import table_store
+from presel.tables.schemas import REFERENCE, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 
 @stage("reference", version=1)

@@ -19,25 +19,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import progress, table_store
+from presel import progress
 from presel.config import SourceConfig
 from presel.dataset import versions
+from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.errors import InputError, NotFound
-from presel.formats import CHOSEN_ORIGINS
 from presel.images import Rejected, thumbnail
 from presel.report import pieces
 from presel.report.contents import Contents, Map
-from presel.report.covering import Coverage, TaskCoverage, of_task, together
+from presel.report.coverage_curves import Coverage, TaskCoverage, of_task, together
 from presel.report.gallery import Row, choose
 from presel.report.page import build_report as page
 from presel.report.plots import Dot
 from presel.report.projection import POINTS, project
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.sources import open_source
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import DatasetRef, Rows, TableRef, rows_of
-from presel.vectors import unit_vectors
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef, Rows, TableRef, rows_of
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
+from presel.tables.vectors import unit_vectors
 
 _PICKED = ["sample_id", "task", "order", "outcome"]
 _TOLD = ["sample_id", "task", "origin", "cost_usd", "irs", "loss_with_question", "loss_without_question"]

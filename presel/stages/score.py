@@ -14,10 +14,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.images.reasons import Reason
 from presel.progress import report
-from presel.reasons import Reason
 from presel.reference_model import (
     Losses,
     Prepared,
@@ -35,9 +34,10 @@ from presel.reference_model.conversation import ChatFormat
 from presel.reference_model.fitting import file_name
 from presel.reference_model.reading import ImageReader, Sample, SampleReader, ahead
 from presel.reference_model.served import ServedModel
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import RELEVANCE, TableRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import RELEVANCE, TableRef, rows_of
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 # Tasks are scored by several threads at once, but there is one model and one card: they take turns.
 _turn = threading.Lock()

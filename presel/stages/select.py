@@ -5,11 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import table_store
-from presel.kept import kept_of
-from presel.stage import stage
-from presel.table_store import Output
-from presel.tables import SELECTION, TableRef
+from presel.tables import table_store
+from presel.tables.kept_samples import kept_of
+from presel.tables.schemas import SELECTION, TableRef
+from presel.tables.stage import stage
+from presel.tables.table_store import Output
 
 
 @stage("select", version=2)

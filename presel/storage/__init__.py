@@ -4,6 +4,7 @@ Two promises hold on both: an object that exists is whole (`write` and `create` 
 and `create` has exactly one winner. Everything that must survive a crash or a race in this project stands on these two.
 """
 
-from presel.storage.store import Entry, Store, open_store
+from presel.storage.opening import open_store
+from presel.storage.store import Entry, Store
 
 __all__ = ["Entry", "Store", "open_store"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from presel.cli.prefect_run import free_port
-from presel.config_template import render
+from presel.config.template import render
 
 
 @pytest.mark.parametrize("command", ["run", "cancel"])

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from deployments.provision import POOLS
-from presel.config_file import load
+from presel.config.file import load
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deployments"

@@ -13,7 +13,7 @@ from flows.refresh import refresh
 from presel.config import ExecutionConfig, ReferenceModelConfig, RefreshConfig
 from presel.demo.setting import demo_config, environment, staged
 from presel.errors import ConfigError
-from presel.tables import DatasetRef
+from presel.tables.schemas import DatasetRef
 from tasks.cpu import CPU
 from tasks.gpu import GPU
 from tasks.policy import FLOW

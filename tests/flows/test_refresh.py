@@ -11,12 +11,13 @@ from typing import NamedTuple
 import pytest
 
 from flows.refresh import refresh
-from presel import curve, explain, run_record, table_store
 from presel.demo.salt import SALT
 from presel.demo.setting import Setting, staged
-from presel.run_record import RunRecord
+from presel.runs import budget_curve, explain_image, run_record
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
 from presel.storage import open_store
-from presel.summary import Summary
+from presel.tables import table_store
 from tasks.results import results_in
 
 IMAGES = 330
@@ -92,10 +93,10 @@ def test_every_broken_file_of_the_pool_is_a_reject_with_its_reason(first):
 
 
 def test_the_plan_says_what_other_budgets_would_cost_and_cover(first):
-    points = curve.read(first.record.plan)
+    points = budget_curve.read(first.record.plan)
     rows = Summary(first.record).task_rows()
     usable, reference = sum(row["usable"] for row in rows), sum(row["reference"] for row in rows)
-    assert [point["share"] for point in points] == list(curve.BUDGETS)
+    assert [point["share"] for point in points] == list(budget_curve.BUDGETS)
     assert all(point["records"] <= max(reference, int(point["share"] * usable + 1e-9)) for point in points)
     assert [point["coverage"] for point in points] == sorted(point["coverage"] for point in points)
     assert [point["price_usd"] for point in points] == sorted(point["price_usd"] for point in points)
@@ -155,13 +156,13 @@ def test_the_run_can_be_seen_in_the_ui(first):
 def test_an_image_can_be_explained_whatever_became_of_it(first):
     record = first.record
     picked = table_store.read(record.instructions[0])["key"][0].as_py()
-    assert explain.explain(record, picked).verdict.startswith("picked: number")
+    assert explain_image.explain(record, picked).verdict.startswith("picked: number")
     passed_over = table_store.read(record.rankings[0])["key"][-1].as_py()
-    assert explain.explain(record, passed_over).verdict.startswith("not picked: number")
+    assert explain_image.explain(record, passed_over).verdict.startswith("not picked: number")
     drawn = table_store.read(record.reference_instructions[0])["key"][0].as_py()
-    assert explain.explain(record, drawn).verdict.startswith("instructed: drawn into the reference set")
+    assert explain_image.explain(record, drawn).verdict.startswith("instructed: drawn into the reference set")
     broken = next(grain for grain in SALT if grain.reason == "truncated")
-    assert "truncated" in explain.explain(record, broken.key).verdict
+    assert "truncated" in explain_image.explain(record, broken.key).verdict
 
 
 def test_another_folder_and_another_listing_order_give_the_same_bytes(first, folder, tmp_path):

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from presel import table_store
 from presel.config import BatchConfig, GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
 from presel.keys import digest, sample_id
 from presel.stages.instruct import instruct
-from presel.table_store import Output
-from presel.tables import REFERENCE, TableRef
+from presel.tables import table_store
+from presel.tables.schemas import REFERENCE, TableRef
+from presel.tables.table_store import Output
 
 KEY_VARIABLE = "PRESEL_TEST_KEY"
 SECRET = "sk-test-4f3d9a7c1b2e"

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from presel.errors import PreselError
-from presel.instruct.batch_client import BatchClient
-from presel.instruct.batch_log import BatchLog
-from presel.instruct.batch_run import Runner
+from presel.instruct.batch.client import BatchClient
+from presel.instruct.batch.log import BatchLog
+from presel.instruct.batch.run import Runner
 from presel.instruct.ledger import Answer, Ledger
 from tests.instruct.pools import BATCH, Pool, generator
 
@@ -118,4 +118,4 @@ def _work(arguments: list[str], environment: dict[str, str], out: str) -> None:
 
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["openai", "tests.instruct.run_stage", "presel.instruct.client"])
+_processes.set_forkserver_preload(["openai", "tests.instruct.run_stage", "presel.instruct.endpoint.client"])

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from presel import table_store
 from presel.config import BatchConfig, GeneratorConfig
 from presel.demo.endpoint import Endpoint, looks, serve
 from presel.errors import BudgetExceeded, EndpointRefused, EndpointUnavailable
-from presel.instruct import batch_client
-from presel.instruct.batch_client import BatchClient
+from presel.instruct.batch import client
+from presel.instruct.batch.client import BatchClient
+from presel.instruct.batch.spool import line_of
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import spending
-from presel.instruct.request import Request, opening
-from presel.instruct.spool import line_of
+from presel.instruct.money.purse import spending
+from presel.instruct.questions.request import Request, opening
 from presel.progress import Progress, listening
 from presel.storage import open_store
+from presel.tables import table_store
 from tests.instruct.pools import BATCH, PRICES, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 
@@ -48,7 +48,7 @@ def texts(ref: Any) -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_client, "backoff", lambda _attempt: 0.01)
+    monkeypatch.setattr(client, "backoff", lambda _attempt: 0.01)
 
 
 def test_a_batch_gives_the_turns_of_live_requests_at_half_the_price(tmp_path: Path) -> None:

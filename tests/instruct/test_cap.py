@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
 from tests.instruct.hostile import TURNS, answer, hostile
 from tests.instruct.pools import PRICES, Pool

@@ -13,10 +13,10 @@ import openai
 import pytest
 
 from presel.errors import ConfigError, EndpointRefused
-from presel.instruct.client import Client, resolved_base_url
-from presel.instruct.failures import FAILURES
-from presel.instruct.outcomes import Answered, Failed, Outcome, Rejected, Throttled
-from presel.instruct.request import opening
+from presel.instruct.endpoint.client import Client, resolved_base_url
+from presel.instruct.endpoint.failures import FAILURES
+from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.questions.request import opening
 from tests.instruct.pools import KEY_VARIABLE, SECRET, generator
 
 GOOD = json.dumps({"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]})

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from presel import table_store
 from presel.errors import EndpointRefused, EndpointUnavailable
-from presel.instruct import limits, sending
+from presel.instruct import sending
+from presel.instruct.endpoint import limits
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.progress import Progress, listening
 from presel.storage import open_store
+from presel.tables import table_store
 from tests.instruct.hostile import TURNS, answer, completion, failure, hostile, http
 from tests.instruct.pools import Pool, generator, reasons, rows
 

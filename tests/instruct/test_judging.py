@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from presel import table_store
 from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
-from presel.instruct.judging import SCHEMA, judge
-from presel.instruct.parsing import Problem, Turn
-from presel.instruct.request import Request
+from presel.instruct.questions.judging import SCHEMA, judge
+from presel.instruct.questions.parsing import Problem, Turn
+from presel.instruct.questions.request import Request
+from presel.tables import table_store
 from tests.instruct.pools import Pool, generator, reasons, rows
 from tests.instruct.test_parsing import OPENING, answer
 

@@ -30,7 +30,7 @@ from presel.config import (
 from presel.demo.endpoint import looks, serve
 from presel.demo.endpoint.server import Endpoint
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
 from tests.instruct.nursery import ADDRESS, Nursery, nursery
 from tests.instruct.pools import KEY_VARIABLE, PRICES, picture

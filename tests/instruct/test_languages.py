@@ -4,11 +4,11 @@ import pytest
 
 from presel.config import PromptConfig
 from presel.errors import ConfigError
-from presel.instruct.dialogue import follow
-from presel.instruct.languages import SCRIPTS, WORDS, certainly_not
-from presel.instruct.parsing import Problem
-from presel.instruct.prompts import render
-from presel.instruct.request import Request
+from presel.instruct.questions.dialogue import follow
+from presel.instruct.questions.languages import SCRIPTS, WORDS, certainly_not
+from presel.instruct.questions.parsing import Problem
+from presel.instruct.questions.prompts import render
+from presel.instruct.questions.request import Request
 from tests.instruct.test_parsing import OPENING, answer, text
 
 SAID = {

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presel.instruct.limits import Bucket, Pace, backoff, retry_after, seconds
+from presel.instruct.endpoint.limits import Bucket, Pace, backoff, retry_after, seconds
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from presel.demo.endpoint import Counts, looks, serve
 from presel.errors import BudgetExceeded
-from presel.instruct import owners
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import Purse, spending
-from presel.instruct.owners import Owner
+from presel.instruct.money import owners
+from presel.instruct.money.owners import Owner
+from presel.instruct.money.purse import Purse, spending
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from tests.instruct.pools import PRICES, Pool, generator

@@ -15,9 +15,9 @@ import pytest
 from presel.demo.endpoint import Endpoint, files, looks, serve
 from presel.demo.setting import s3_server
 from presel.errors import EndpointRefused
-from presel.instruct import batch_client
+from presel.instruct.batch import client
 from presel.instruct.ledger import Ledger
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
 from tests.instruct.pools import SECRET, Pool
 from tests.instruct.run_stage import Worker
@@ -28,7 +28,7 @@ Lines = list[dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_client, "backoff", lambda _attempt: 0.01)
+    monkeypatch.setattr(client, "backoff", lambda _attempt: 0.01)
 
 
 def spoiling(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Lines], list[Any]]) -> None:
@@ -143,7 +143,7 @@ def test_a_file_that_fails_validation_stops_the_run_and_holds_no_money(
 
 
 def test_an_orphan_is_found_behind_more_batches_than_a_page_holds(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_client, "_PAGE", 2)
+    monkeypatch.setattr(client, "_PAGE", 2)
     with serve(looks, batch_seconds=0.2) as endpoint:
         assert Worker(pool.root, endpoint.url, 4, "--batch", "--die-before", "id").wait() == -9
         for number in range(5):

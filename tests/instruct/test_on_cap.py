@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from presel import table_store
 from presel.config import BudgetConfig, RefreshConfig
 from presel.dataset import versions
 from presel.demo.endpoint import looks, serve
 from presel.errors import BudgetExceeded
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
+from presel.tables import table_store
 from tests.instruct.nursery import ADDRESS
 from tests.instruct.pools import BATCH, Pool, generator, picture, reasons
 from tests.instruct.test_killed import refresh_of

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presel.config import GeneratorConfig
-from presel.instruct.dialogue import Instruction, follow
 from presel.instruct.ledger import Answer
-from presel.instruct.parsing import Problem, Turn, read
-from presel.instruct.request import Request, opening
+from presel.instruct.questions.dialogue import Instruction, follow
+from presel.instruct.questions.parsing import Problem, Turn, read
+from presel.instruct.questions.request import Request, opening
 
 GOOD = {"question": "What colour is it?", "response": "Red."}
 OPENING = opening("c" * 64, "t", GeneratorConfig(max_cost=1.0))

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
 from presel.demo.setting import s3_server
 from presel.errors import StorageUnavailable
 from presel.instruct import keeping
-from presel.instruct.client import Client
+from presel.instruct.endpoint.client import Client
+from presel.instruct.endpoint.outcomes import Answered, Outcome
 from presel.instruct.ledger import Ledger
-from presel.instruct.outcomes import Answered, Outcome
-from presel.instruct.request import Request, opening
-from presel.instruct.schemas import SCHEMA
+from presel.instruct.questions.request import Request, opening
+from presel.instruct.questions.schemas import SCHEMA
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
+from presel.tables import table_store
 from tests.instruct.pools import BATCH, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 
@@ -115,7 +115,7 @@ def test_the_key_holds_no_time_and_no_reencoded_bytes(pool: Pool) -> None:
 
 
 def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    from presel.instruct import dialogue, parsing
+    from presel.instruct.questions import dialogue, parsing
 
     with serve(looks) as endpoint:
         settings = generator(endpoint.url)

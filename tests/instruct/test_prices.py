@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from presel.config import GeneratorConfig, PriceConfig
 from presel.errors import ConfigError
-from presel.instruct.drift import Drift
-from presel.instruct.prices import Estimator, Price, Usage, picture_tokens, price_of, quote, usage_of
-from presel.instruct.request import opening
+from presel.instruct.money.drift import Drift
+from presel.instruct.money.prices import Estimator, Price, Usage, picture_tokens, price_of, quote, usage_of
+from presel.instruct.questions.request import opening
 from presel.storage import open_store
 
 NANO = GeneratorConfig(model="gpt-4.1-nano", max_cost=1.0)

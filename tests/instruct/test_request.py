@@ -7,8 +7,8 @@ import pytest
 
 from presel.config import GeneratorConfig, PromptConfig
 from presel.errors import ConfigError
-from presel.instruct.prompts import KINDS, render
-from presel.instruct.request import Request, opening
+from presel.instruct.questions.prompts import KINDS, render
+from presel.instruct.questions.request import Request, opening
 
 CONTENT = "ab" * 32
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from presel import table_store
 from presel.config import PromptConfig
 from presel.errors import ConfigError
 from presel.instruct.ledger import Ledger
-from presel.instruct.request import opening
-from presel.instruct.schemas import SCHEMA, is_closed, schema_of, violation
+from presel.instruct.questions.request import opening
+from presel.instruct.questions.schemas import SCHEMA, is_closed, schema_of, violation
 from presel.storage import open_store
+from presel.tables import table_store
 from tests.instruct.hostile import answer, hostile
 from tests.instruct.pools import Pool, generator, reasons, rows
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from presel.errors import PreselError
-from presel.instruct.secrecy import Secret
+from presel.instruct.endpoint.secrecy import Secret
 from tests.instruct.hostile import TURNS, answer, failure, hostile, http
 from tests.instruct.pools import BATCH, SECRET, Pool, generator
 

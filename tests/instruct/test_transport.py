@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from presel.instruct.client import Client
-from presel.instruct.transport import Transport
+from presel.instruct.endpoint.client import Client
+from presel.instruct.endpoint.transport import Transport
 from tests.instruct.pools import generator
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

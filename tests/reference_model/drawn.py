@@ -12,8 +12,8 @@ from presel.keys import digest, sample_id
 from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer
 from presel.reference_model.reading import Sample, SampleReader
-from presel.table_store import Output
-from presel.tables import INSTRUCTIONS, TableRef
+from presel.tables.schemas import INSTRUCTIONS, TableRef
+from presel.tables.table_store import Output
 
 FIRST = 5_000_000  # seen by no base and in no pool
 

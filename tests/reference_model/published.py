@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from presel import table_store
 from presel.dataset import versions
-from presel.formats import RECORDS
+from presel.dataset.trainer_formats import RECORDS
 from presel.reference_model.conversation import Turn
 from presel.reference_model.reading import Sample
-from presel.tables import DatasetRef
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef
 from tests.reference_model.drawn import samples
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, ServedConfig, SourceConfig
 from presel.dataset.settings import portable
 from presel.demo.lvlm import base_folder
@@ -14,7 +13,8 @@ from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, Mod
 from presel.reference_model import Turn, load, served
 from presel.stages.fit import fit_reference_model
 from presel.stages.score import score_relevance
-from presel.tables import RELEVANCE, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import RELEVANCE, rows_of
 from tests.reference_model.architectures import save_tiny_qwen
 from tests.reference_model.drawn import instructions, samples
 from tests.reference_model.prompt_server import serving

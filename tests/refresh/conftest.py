@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from presel import table_store
 from presel.config import ReferenceModelConfig, RefreshConfig
 from presel.dataset import versions
 from presel.demo.setting import Setting, staged
 from presel.instruct.ledger import Ledger
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
 from presel.storage import open_store
-from presel.summary import Summary
-from presel.tables import DatasetRef, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import DatasetRef, rows_of
 from tests.refresh.straight import straight
 
 

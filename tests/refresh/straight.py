@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from presel import run_record
 from presel.config import RefreshConfig
-from presel.run_record import RunRecord
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
 from presel.stages.assemble import assemble
 from presel.stages.basis import choose_basis
 from presel.stages.cluster import cluster

@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 
-from presel import run_record, table_store
 from presel.config import ReestimateConfig, ReferenceModelConfig, WeightsConfig
 from presel.housekeeping import gc
+from presel.runs import run_record
+from presel.runs.summary import Summary
 from presel.stages.basis import choose_basis
-from presel.summary import Summary
+from presel.tables import table_store
 from tests.refresh.conftest import Pool, Refreshed
 from tests.refresh.test_changed_pools import chosen, put
 

@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from presel import table_store
 from presel.config import BudgetConfig
 from presel.demo.pool import draw
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 from tests.refresh.conftest import Pool, Refreshed
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from presel import run_record, table_store
 from presel.dataset import versions
 from presel.errors import IntegrityError
 from presel.housekeeping.gc import GRACE, MARKS, collect, look, remove
 from presel.housekeeping.under_way import announce, withdraw
 from presel.housekeeping.verify import record_of, verify, verify_latest
+from presel.runs import run_record
 from presel.stages.report import build_report
+from presel.tables import table_store
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import put
 

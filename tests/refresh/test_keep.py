@@ -7,12 +7,12 @@ import shutil
 import pytest
 from pydantic import ValidationError
 
-from presel import table_store
 from presel.config import GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
 from presel.dataset import versions
-from presel.explain import explain
+from presel.runs.explain_image import explain
+from presel.runs.summary import Summary
 from presel.stages.report import build_report
-from presel.summary import Summary
+from presel.tables import table_store
 from tests.refresh.conftest import Pool
 from tests.refresh.test_changed_pools import chosen, put
 

@@ -20,7 +20,7 @@ import pytest
 
 from presel.config import ReferenceModelConfig, RefreshConfig
 from presel.demo.setting import Setting, staged
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,6 @@
 import pytest
 
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.stages.publish import publish
 from presel.stages.report import build_report
 from tests.report.synthetic import make

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from presel import tables
 from presel.config import RefreshConfig
+from presel.images.reasons import Reason
 from presel.keys import digest, sample_id
-from presel.reasons import Reason
-from presel.run_record import RunRecord
-from presel.table_store import Output
-from presel.tables import TableRef
+from presel.runs.run_record import RunRecord
+from presel.tables import schemas
+from presel.tables.schemas import TableRef
+from presel.tables.table_store import Output
 
 TASKS = ("caption", "chart", "colour", "counting", "digits", "ocr", "photo", "presence", "spatial", "texture")
 HOSTILE_KEY = 'ocr/<script>document.title="owned"<\u2044script> & "quotes" ünïcode.png'
@@ -147,7 +147,7 @@ class _Maker:
     def answers(self, stage: str, made: dict[str, Any], rows: list[dict[str, Any]]) -> TableRef:
         out = self.output(stage, made["task"])
         records = [self.answer(made, row) for row in rows]
-        out.write_rows(records, tables.INSTRUCTIONS, made["task"])
+        out.write_rows(records, schemas.INSTRUCTIONS, made["task"])
         if stage == "instruct-selection" and made["task"] in ("chart", "photo"):
             refused = made["ranked"][-1]
             out.reject(
@@ -188,7 +188,7 @@ class _Maker:
             }
             for row, irs in zip(made["reference"], made["irs"], strict=True)
         ]
-        return self.table("relevance", made["task"], rows, tables.RELEVANCE)
+        return self.table("relevance", made["task"], rows, schemas.RELEVANCE)
 
     def plan(self, made: list[dict[str, Any]]) -> TableRef:
         means = np.array([m["irs"].mean() for m in made])
@@ -218,11 +218,11 @@ class _Maker:
                     "price_high_usd": m["quota"] * 2.2e-4,
                 }
             )
-        return self.table("plan", "all", rows, tables.PLAN)
+        return self.table("plan", "all", rows, schemas.PLAN)
 
     def samples(self, made: list[dict[str, Any]]) -> TableRef:
         out = self.output("assemble", "all")
-        schema = tables.samples(DIMENSIONS)
+        schema = schemas.samples(DIMENSIONS)
         for m in made:
             plain = {name: [row[name] for row in m["rows"]] for name in schema.names[:-1]}
             flat = np.concatenate([row["vector"] for row in m["rows"]]).astype(np.float16)
@@ -236,7 +236,7 @@ class _Maker:
 
     def catalog(self, made: list[dict[str, Any]]) -> TableRef:
         out = self.output("ingest", "all")
-        out.write_rows([], tables.CATALOG, "0")
+        out.write_rows([], schemas.CATALOG, "0")
         for m in made:
             out.reject(
                 task=m["task"],
@@ -258,7 +258,7 @@ class _Maker:
         for m in made:
             for row in m["reference"]:
                 row["cluster_of_sample"], row["cluster"] = row["cluster"], 0
-        reference = each("reference", "reference", tables.REFERENCE)
+        reference = each("reference", "reference", schemas.REFERENCE)
         for m in made:
             for row in m["reference"]:
                 row["cluster"] = row["cluster_of_sample"]
@@ -276,13 +276,13 @@ class _Maker:
             config=self.config,
             catalog=self.catalog(made),
             samples=self.samples(made),
-            clusters=each("cluster", "rows", tables.CLUSTERS),
+            clusters=each("cluster", "rows", schemas.CLUSTERS),
             reference=reference,
             reference_instructions=tuple(self.answers("instruct-reference", m, m["reference"]) for m in made),
             relevance=tuple(self.scores(m) for m in made),
-            model=self.table("fit", "all", steps, tables.FIT),
-            rankings=each("rank", "ranked", tables.RANKING),
-            selection=each("select", "ranked", tables.SELECTION),
+            model=self.table("fit", "all", steps, schemas.FIT),
+            rankings=each("rank", "ranked", schemas.RANKING),
+            selection=each("select", "ranked", schemas.SELECTION),
             instructions=tuple(self.answers("instruct-selection", m, m["answered"]) for m in made),
             plan=self.plan(made),
         )

@@ -10,12 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from PIL import Image
 
-from presel import control_room, table_store
 from presel.dataset import versions
 from presel.errors import InputError
-from presel.run_record import RunRecord
-from presel.summary import Summary
-from presel.tables import rows_of
+from presel.report import ui_pages
+from presel.runs.run_record import RunRecord
+from presel.runs.summary import Summary
+from presel.tables import table_store
+from presel.tables.schemas import rows_of
 from tests.report.synthetic import TASKS
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -29,7 +30,7 @@ def pictures(markdown: str) -> list[Image.Image]:
 
 
 def test_the_plan_has_a_row_a_task_and_their_sums(reported: RunRecord) -> None:
-    rows = control_room.plan_rows(Summary(reported))
+    rows = ui_pages.plan_rows(Summary(reported))
     plan = rows_of(table_store.read(reported.plan))
     assert [row["task"] for row in rows] == [*sorted(TASKS), "all"]
     assert [row["quota"] for row in rows[:-1]] == [row["quota"] for row in plan]
@@ -40,7 +41,7 @@ def test_the_plan_has_a_row_a_task_and_their_sums(reported: RunRecord) -> None:
 
 def test_the_plan_in_words_adds_up_and_names_the_cap(reported: RunRecord) -> None:
     quota = sum(row["quota"] for row in rows_of(table_store.read(reported.plan)))
-    words = control_room.plan_words(Summary(reported))
+    words = ui_pages.plan_words(Summary(reported))
     assert words.startswith(f"{quota} images to instruct beside the 30 of the reference set, of 600 usable ones.")
     assert "of its cap of $" in words
     assert "may end the run" not in words
@@ -50,7 +51,7 @@ def test_seats_that_went_to_another_task_are_not_called_empty(reported: RunRecor
     run = Summary(reported)
     for row in run.plan:
         row["shortfall"] = 4
-    assert control_room.plan_words(run).endswith(
+    assert ui_pages.plan_words(run).endswith(
         f" {4 * len(run.plan)} of the seats went from tasks too small for them to others."
     )
 
@@ -58,30 +59,30 @@ def test_seats_that_went_to_another_task_are_not_called_empty(reported: RunRecor
 def test_a_plan_that_the_cap_will_not_pay_for_says_so(reported: RunRecord) -> None:
     generator = reported.config.generator.model_copy(update={"max_cost": 0.0001})
     tight = reported.model_copy(update={"config": reported.config.model_copy(update={"generator": generator})})
-    assert "The cap may end the run" in control_room.plan_words(Summary(tight))
+    assert "The cap may end the run" in ui_pages.plan_words(Summary(tight))
 
 
 def test_one_reference_sample_has_a_score_and_no_interval(reported: RunRecord) -> None:
     run = Summary(reported)
     for row in run.plan:
         row["reference"] = 1
-    assert not any("(" in row["IRS"] for row in control_room.plan_rows(run))
+    assert not any("(" in row["IRS"] for row in ui_pages.plan_rows(run))
 
 
 def test_the_form_that_asks_for_approval_shows_where_the_money_goes(reported: RunRecord) -> None:
     run = Summary(reported)
-    asked = control_room.approval_markdown(run)
+    asked = ui_pages.approval_markdown(run)
     for row in run.plan:
         assert (f"| {row['quota']:,} of {row['usable']:,} |" in asked) == bool(row["quota"])
-    assert control_room.plan_words(run) in asked
+    assert ui_pages.plan_words(run) in asked
 
 
 def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunRecord) -> None:
     run = Summary(reported)
     rows, words, page = (
-        control_room.reject_rows(run),
-        control_room.reject_words(run),
-        control_room.result_markdown(run, LONG_AGO),
+        ui_pages.reject_rows(run),
+        ui_pages.reject_words(run),
+        ui_pages.result_markdown(run, LONG_AGO),
     )
     counts = run.reject_counts()
     assert len(rows) == len(run.rejects) == sum(counts.values())
@@ -97,29 +98,27 @@ def test_rejects_show_every_reason_with_its_count_and_examples(reported: RunReco
 def test_a_run_that_publishes_nothing_says_so_before_anything_else(reported: RunRecord) -> None:
     assert reported.dataset is not None
     made = datetime.fromisoformat(versions.manifest(reported.dataset)["run"]["created"])
-    said = {
-        later: control_room.result_markdown(Summary(reported), made + timedelta(seconds=later)) for later in (-60, 60)
-    }
+    said = {later: ui_pages.result_markdown(Summary(reported), made + timedelta(seconds=later)) for later in (-60, 60)}
     assert "Nothing has changed" not in said[-60]
     assert said[60].splitlines()[4].startswith("**Nothing has changed: version 2 of ")
 
 
 def test_the_result_says_where_the_report_lies(reported: RunRecord) -> None:
-    assert "presel report --to report.html" in control_room.result_markdown(Summary(reported), LONG_AGO)
+    assert "presel report --to report.html" in ui_pages.result_markdown(Summary(reported), LONG_AGO)
     execution = reported.config.execution.model_copy(update={"store_url": "https://store.example/presel/"})
     served = reported.model_copy(update={"config": reported.config.model_copy(update={"execution": execution})})
     assert reported.report is not None
     address = f"https://store.example/presel/{reported.report.folder}/page.html"
-    assert control_room.report_link(served) == address
-    assert f"[The report]({address})" in control_room.result_markdown(Summary(served), LONG_AGO)
+    assert ui_pages.report_link(served) == address
+    assert f"[The report]({address})" in ui_pages.result_markdown(Summary(served), LONG_AGO)
 
 
 @pytest.mark.parametrize("name", ["weights", "map.md", "gallery.md"])
 def test_markdown_inlines_real_pictures_and_stays_small(reported: RunRecord, name: str) -> None:
     markdown = (
-        control_room.weights_markdown(Summary(reported))
+        ui_pages.weights_markdown(Summary(reported))
         if name == "weights"
-        else control_room.made_with_the_report(reported, name)
+        else ui_pages.made_with_the_report(reported, name)
     )
     assert len(markdown.encode()) < 200_000
     assert "<svg" not in markdown
@@ -131,7 +130,7 @@ def test_markdown_inlines_real_pictures_and_stays_small(reported: RunRecord, nam
 
 
 def test_the_gallery_shows_a_row_a_task(reported: RunRecord) -> None:
-    markdown = control_room.made_with_the_report(reported, "gallery.md")
+    markdown = ui_pages.made_with_the_report(reported, "gallery.md")
     for task in TASKS:
         assert f"\n| {task} |" in markdown
     assert {line.count(" | ") for line in markdown.splitlines() if line.startswith(tuple(f"| {t}" for t in TASKS))} == {
@@ -142,7 +141,7 @@ def test_the_gallery_shows_a_row_a_task(reported: RunRecord) -> None:
 
 def test_the_plan_can_be_shown_before_anything_is_published(reported: RunRecord) -> None:
     planned = reported.model_copy(update={"dataset": None, "report": None, "instructions": (), "selection": ()})
-    assert control_room.plan_rows(Summary(planned)) == control_room.plan_rows(Summary(reported))
-    assert pictures(control_room.weights_markdown(Summary(planned)))
+    assert ui_pages.plan_rows(Summary(planned)) == ui_pages.plan_rows(Summary(reported))
+    assert pictures(ui_pages.weights_markdown(Summary(planned)))
     with pytest.raises(InputError, match="no report yet"):
-        control_room.made_with_the_report(planned, "map.md")
+        ui_pages.made_with_the_report(planned, "map.md")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from presel.report.covering import STEPS, closeness, of_task, together
+from presel.report.coverage_curves import STEPS, closeness, of_task, together
 from tests.report.test_projection import islands
 
 NONE = np.zeros(0, dtype=np.int64)

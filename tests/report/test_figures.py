@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from presel.report.figures import dollars, task_lines, totals
+from presel.runs.figures import dollars, task_lines, totals
 
 
 def plan(task: str, usable: int) -> dict[str, Any]:

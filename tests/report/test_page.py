@@ -11,7 +11,7 @@ from presel.report.contents import Contents
 from presel.report.gallery import PER_TASK, Shown, choose
 from presel.report.page import build_report
 from presel.report.pieces import gallery_page
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.stages.report import gather
 from tests.report.synthetic import TASKS
 

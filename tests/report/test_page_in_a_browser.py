@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from presel import table_store
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
+from presel.tables import table_store
 from tests.chromium import chromium, needs_a_browser
 from tests.report.synthetic import HOSTILE_ANSWER, HOSTILE_KEY, TASKS
 

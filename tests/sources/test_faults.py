@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import SourceConfig
 from presel.demo.setting import environment
 from presel.errors import AlreadyExists, StorageError, StorageUnavailable
@@ -18,6 +17,7 @@ from presel.sources import open_source
 from presel.stages.ingest import ingest
 from presel.storage import open_store, s3_bulk, s3_deadline
 from presel.storage.s3 import client
+from presel.tables import table_store
 from tests.s3_faults import Mood, faulty
 from tests.stages.pools import keys, put, run
 from tests.storage_servers import new_bucket

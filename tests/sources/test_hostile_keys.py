@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from presel import table_store
 from presel.storage import open_store
 from presel.storage.s3 import client
+from presel.tables import table_store
 from tests.stages.pools import Run, picture, run
 from tests.storage_servers import new_bucket
 

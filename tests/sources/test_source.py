@@ -12,8 +12,8 @@ from presel.config import SourceConfig
 from presel.demo.setting import environment
 from presel.errors import NotFound, StorageUnavailable
 from presel.images import Reason, Rejected
-from presel.listing import Listing, take_listing
 from presel.sources import SINGLE_TASK, Source, open_source
+from presel.sources.listing import Listing, take_listing
 from presel.storage import open_store
 from tests.storage_servers import address
 

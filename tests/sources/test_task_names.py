@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from presel import table_store
 from presel.config import SourceConfig
 from presel.errors import ConfigError
 from presel.sources import Source, open_source, records
@@ -22,7 +21,8 @@ from presel.stages.assemble import assemble
 from presel.stages.embed import embed_part
 from presel.stages.ingest import ingest
 from presel.storage import open_store
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 from tests.stages.pools import ENCODER, keys, put
 
 ROWS = [("x/1.jpg", "chart"), ("x/2.jpg", "photo"), ("3.jpg", "photo"), ("3.jpg", "chart"), ("gone.jpg", "photo")]

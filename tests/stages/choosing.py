@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pyarrow as pa
 
-from presel import table_store
 from presel.keys import digest, sample_id
-from presel.table_store import Output
-from presel.tables import INSTRUCTIONS, PAID, RELEVANCE, TableRef
-from presel.tables import samples as samples_schema
+from presel.tables import table_store
+from presel.tables.schemas import INSTRUCTIONS, PAID, RELEVANCE, TableRef
+from presel.tables.schemas import samples as samples_schema
+from presel.tables.table_store import Output
 
 DIMENSIONS = 16
 

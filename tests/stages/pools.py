@@ -13,7 +13,7 @@ from presel.stages.assemble import assemble
 from presel.stages.embed import embed_part
 from presel.stages.ingest import ingest
 from presel.storage import open_store
-from presel.tables import TableRef
+from presel.tables.schemas import TableRef
 from tests.image_files import encoded
 
 ENCODER = EncoderConfig(name="builtin", batch_size=8)

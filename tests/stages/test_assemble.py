@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.demo.pool import write_pool
 from presel.demo.salt import SALT
 from presel.errors import SupplyError
 from presel.keys import digest, sample_id
 from presel.stages.assemble import TASKS
 from presel.storage import open_store
-from presel.tables import TableRef, samples
+from presel.tables import table_store
+from presel.tables.schemas import TableRef, samples
 from tests.stages.pools import keys, picture, put, run
 from tests.storage_servers import address
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import ClusteringConfig
 from presel.stages.cluster import cluster
+from presel.tables import table_store
 from tests.stages.choosing import ids_of, samples_of, vectors
 
 

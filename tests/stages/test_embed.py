@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from presel import encoders, progress, table_store
+from presel import encoders, progress
 from presel.config import EncoderConfig, ImageConfig, SourceConfig
 from presel.encoders import feeding
 from presel.encoders.builtin import BuiltinEncoder
@@ -24,8 +24,9 @@ from presel.images.decoders import Decoders
 from presel.keys import digest
 from presel.stages.embed import embed_part
 from presel.storage import open_store
-from presel.tables import TableRef, embeddings
-from presel.vectors import unit_vectors
+from presel.tables import table_store
+from presel.tables.schemas import TableRef, embeddings
+from presel.tables.vectors import unit_vectors
 from tests.image_files import TINY_CLIP, encoded, files, photograph
 from tests.s3_faults import FAULTS, faulty
 from tests.stages.pools import ENCODER, catalogue, keys, picture, put
@@ -189,7 +190,7 @@ import os, signal
 from presel import progress
 from presel.config import EncoderConfig, SourceConfig
 from presel.stages.embed import embed_part
-from presel.tables import TableRef
+from presel.tables.schemas import TableRef
 part = TableRef.model_validate_json(open({str(tmp_path / "part.json")!r}).read())
 with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), signal.SIGKILL)):
     embed_part(part, SourceConfig(uri={uri!r}), EncoderConfig(name="builtin", batch_size=8))
@@ -207,7 +208,7 @@ import os, signal, sys
 from presel import progress
 from presel.config import EncoderConfig, SourceConfig
 from presel.stages.embed import embed_part
-from presel.tables import TableRef
+from presel.tables.schemas import TableRef
 catalog = TableRef.model_validate_json(open(sys.argv[1]).read())
 seen = [0]
 def listen(event):

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.errors import NotFound
 from presel.housekeeping import gc
 from presel.reference_model import load, lora, plain_losses
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
 from presel.stages.finetune import dataset_version, fine_tune, is_held_out, keep_model
-from presel.tables import FIT, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import FIT, rows_of
 from tests.reference_model.drawn import prepared, samples
 from tests.reference_model.published import manner, publish_drawn
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.progress import listening
 from presel.reference_model import load, lora
 from presel.reference_model.folds import fold_of
 from presel.stages.fit import fit_reference_model
 from presel.storage import open_store
-from presel.table_store import Output
-from presel.tables import FIT, INSTRUCTIONS, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import FIT, INSTRUCTIONS, rows_of
+from presel.tables.table_store import Output
 from tests.reference_model.drawn import instructions, samples
 
 LORA = LoraConfig(rank=4, alpha=8, learning_rate=2e-3, batch=4)

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from presel import table_store
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig, WeightsConfig
 from presel.dataset.history import inputs_digest
 from presel.demo.setting import demo_config
@@ -19,7 +18,8 @@ from presel.errors import ConfigError
 from presel.stages.fit import fit_reference_model
 from presel.stages.plan import _values, weigh
 from presel.stages.score import score_relevance
-from presel.tables import RELEVANCE, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import RELEVANCE, rows_of
 from tests.reference_model.drawn import instructions, samples
 
 IMAGES = ImageConfig()

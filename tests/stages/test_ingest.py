@@ -9,14 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from presel import listing, progress, table_store
-from presel.catalog import changes, removed_ids
+from presel import progress
 from presel.config import SourceConfig
 from presel.errors import SupplyError
-from presel.sources import Source
+from presel.sources import Source, listing
+from presel.sources.catalog import changes, removed_ids
 from presel.stages import ingest as stage
 from presel.storage import Entry, open_store
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 from tests.stages.pools import catalogue, keys, picture, put
 from tests.storage_servers import address
 

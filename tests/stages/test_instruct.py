@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from presel import table_store
 from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable
@@ -21,7 +20,8 @@ from presel.keys import digest
 from presel.progress import Progress, listening
 from presel.stages.instruct import successors
 from presel.storage import open_store
-from presel.tables import INSTRUCTIONS
+from presel.tables import table_store
+from presel.tables.schemas import INSTRUCTIONS
 from tests.instruct.pools import KEY_VARIABLE, SECRET, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presel import table_store
-from presel.budget import allocate
 from presel.config import BudgetConfig, ClusteringConfig, SelectionConfig, WeightsConfig
+from presel.selection.budget import allocate
+from presel.selection.weights import task_weights
 from presel.stages.cluster import cluster
 from presel.stages.plan import budget_size, divide, plan_budget
 from presel.stages.rank import rank
 from presel.stages.select import select
-from presel.tables import TableRef
-from presel.weights import task_weights
+from presel.tables import table_store
+from presel.tables.schemas import TableRef
 from tests.stages.choosing import ids_of, instructed, paid_before, samples_of, scored, vectors
 
 IRS = {"cats": [0.8, 0.9, 1.0], "dogs": [0.3, 0.4, 0.5], "owls": [0.6, 0.6, 0.6]}

@@ -8,16 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from presel import formats, ordered, table_store
-from presel.dataset import versions
+from presel.dataset import trainer_formats, versions
 from presel.dataset.records import CHOSEN
 from presel.errors import IntegrityError
 from presel.report.card import plain
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.stages import publish as stage
 from presel.stages.publish import publish, without_credentials
 from presel.storage import open_store
-from presel.tables import REJECTS, DatasetRef, rows_of
+from presel.tables import ordered, table_store
+from presel.tables.schemas import REJECTS, DatasetRef, rows_of
 from tests.report.synthetic import HOSTILE_ANSWER, make, shuffled
 
 TASKS = ("chart", "ocr", "photo")
@@ -59,7 +59,7 @@ def test_records_are_the_instructions_ordered_by_sample(run: RunRecord, version:
     ids = [row["sample_id"] for row in records]
     assert ids == sorted(row["sample_id"] for row in instructed)
     assert {row["sample_id"]: row["turns"] for row in records} == {row["sample_id"]: row["turns"] for row in instructed}
-    assert table(version, "data.parquet").schema == formats.RECORDS
+    assert table(version, "data.parquet").schema == trainer_formats.RECORDS
 
 
 def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetRef) -> None:
@@ -67,10 +67,10 @@ def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetR
     llava = json.loads(versions.file(version, "llava.json"))
     messages = [json.loads(line) for line in versions.file(version, "messages.jsonl").splitlines()]
     for record, one, other in zip(records, llava, messages, strict=True):
-        clean = [{name: formats.unmarked(text) for name, text in turn.items()} for turn in record["turns"]]
+        clean = [{name: trainer_formats.unmarked(text) for name, text in turn.items()} for turn in record["turns"]]
         assert one["id"] == other["id"] == record["sample_id"]
         assert one["image"] == other["images"][0] == record["key"]
-        assert formats.turns_of_llava(one) == formats.turns_of_messages(other) == clean
+        assert trainer_formats.turns_of_llava(one) == trainer_formats.turns_of_messages(other) == clean
 
 
 def test_records_sorted_in_many_pieces_are_the_same_records(

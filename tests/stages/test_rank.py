@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from presel import table_store
 from presel.config import ClusteringConfig, RefreshConfig, SelectionConfig
-from presel.kept import kept_of
 from presel.stages.cluster import cluster
 from presel.stages.rank import rank
-from presel.tables import TableRef
+from presel.tables import table_store
+from presel.tables.kept_samples import kept_of
+from presel.tables.schemas import TableRef
 from tests.stages.choosing import ids_of, instructed, paid_before, samples_of, vectors
 
 PAPER = RefreshConfig.model_validate(

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import SourceConfig
 from presel.errors import InputError
-from presel.run_record import RunRecord
+from presel.runs.run_record import RunRecord
 from presel.stages.publish import publish
 from presel.stages.report import build, build_report, gather
+from presel.tables import table_store
 from tests.report.synthetic import make
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from presel import table_store
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.keys import digest, sample_id
 from presel.progress import listening
@@ -20,8 +19,9 @@ from presel.reference_model import backbone as loading
 from presel.reference_model.folds import fold_of, unseen_by
 from presel.stages.fit import fit_reference_model
 from presel.stages.score import _loaded, relevance, score_relevance
-from presel.table_store import Output
-from presel.tables import INSTRUCTIONS, RELEVANCE, rows_of
+from presel.tables import table_store
+from presel.tables.schemas import INSTRUCTIONS, RELEVANCE, rows_of
+from presel.tables.table_store import Output
 from tests.reference_model.drawn import instructions, prepared, samples
 
 LORA = LoraConfig(rank=4, alpha=8, learning_rate=2e-3, batch=4)

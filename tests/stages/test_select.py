@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from presel import table_store
 from presel.config import ClusteringConfig, SelectionConfig
 from presel.stages.cluster import cluster
 from presel.stages.rank import rank
 from presel.stages.select import select
-from presel.table_store import Output
-from presel.tables import PLAN, TableRef
+from presel.tables import table_store
+from presel.tables.schemas import PLAN, TableRef
+from presel.tables.table_store import Output
 from tests.stages.choosing import ids_of, instructed, paid_before, samples_of, vectors
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import yaml
 
-from presel import run_record
 from presel.cli.prefect_run import wait_for
 from presel.config import RefreshConfig
 from presel.demo.pool import draw
 from presel.demo.setting import Setting
 from presel.instruct.ledger import Ledger
-from presel.run_record import RunRecord
+from presel.runs import run_record
+from presel.runs.run_record import RunRecord
 from presel.storage import open_store
 from tests.system import processes
 from tests.system.postgres import Postgres

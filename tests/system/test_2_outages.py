@@ -9,7 +9,7 @@ import time
 import pytest
 
 from presel.dataset import versions
-from presel.instruct.money import spending
+from presel.instruct.money.purse import spending
 from presel.storage import open_store
 from tests.refresh.straight import straight
 from tests.system.installation import Installation

@@ -9,7 +9,7 @@ from presel.cli.prefect_run import free_port
 from presel.demo.setting import environment
 from presel.errors import ConfigError
 from presel.progress import Progress
-from presel.table_store import Output
+from presel.tables.table_store import Output
 from tasks import metrics
 
 

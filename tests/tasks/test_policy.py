@@ -17,8 +17,8 @@ from presel.config import ClusteringConfig
 from presel.errors import EndpointRefused, EndpointUnavailable, StorageUnavailable
 from presel.stages.cluster import cluster
 from presel.storage import open_store
-from presel.table_store import Output
-from presel.tables import CLUSTERS
+from presel.tables.schemas import CLUSTERS
+from presel.tables.table_store import Output
 from tasks.policy import FLOW, ContentKey, worth_retrying
 from tasks.results import StoreResults
 

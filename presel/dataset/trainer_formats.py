@@ -1,0 +1,122 @@
+"""An instruction as the records that trainers read: LLaVA JSON, messages JSONL, Parquet.
+
+Pure functions, one record in, one record out, and their inverses, because a format is right when what comes back is what
+went in. The one thing no format can carry is the picture's own marker inside a text: every LLaVA reader moves `<image>`
+to the front of its turn, *answers included*, and then counts one picture more than there is, which stops training days
+later. So the marker is written `[image]` when an annotator used it as a word; everything else comes back to the letter.
+
+JSON is UTF-8, one record a line, with the line breaks that only Unicode knows (U+0085, U+2028, U+2029) escaped: half of
+all readers split lines on them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from presel.tables.schemas import INSTRUCTIONS, INT, REAL, TEXT
+
+MARKER = "<image>"
+Turn = Mapping[str, str]
+Instruction = Mapping[str, Any]
+"""A row of INSTRUCTIONS or RECORDS: `sample_id`, `task`, `key` and `turns` are read, the rest is left alone."""
+
+RECORDS = pa.schema(
+    [
+        ("sample_id", TEXT),
+        ("task", TEXT),
+        ("key", TEXT),  # of the image, relative to the source
+        ("content", TEXT),  # SHA-256 of the image's bytes
+        INSTRUCTIONS.field("turns"),
+        ("kind", TEXT),
+        ("model", TEXT),  # who wrote the instruction
+        # reference: drawn at random; selected: chosen by the plan; kept: paid for by an earlier version
+        ("origin", TEXT),
+        ("cluster", pa.int32()),  # this and the next two: selected only
+        ("centrality", pa.float32()),
+        ("rank", pa.int32()),
+        ("irs", REAL),  # this and the losses: reference samples that were scored
+        ("loss_with_question", REAL),
+        ("loss_without_question", REAL),
+        ("weight", REAL),  # of the task
+        ("input_tokens", INT),
+        ("output_tokens", INT),
+        ("cost_usd", REAL),  # when it was bought
+    ]
+)
+"""`data.parquet` of a dataset version: one row a sample, ordered by `sample_id`."""
+CHOSEN_ORIGINS = frozenset({"selected", "kept"})
+"""Origins of what a plan chose, this one's or an earlier one's."""
+
+
+def llava(record: Instruction) -> dict[str, Any]:
+    """The record of LLaVA's fine-tuning JSON: `image` is relative to the trainer's `--image_folder`, the source.
+
+    The picture stands before the first question; later turns are about the same picture.
+    """
+    conversations = []
+    for ordinal, turn in enumerate(record["turns"]):
+        question = unmarked(turn["question"])
+        value = f"{MARKER}\n{question}" if ordinal == 0 else question
+        conversations.append({"from": "human", "value": value})
+        conversations.append({"from": "gpt", "value": unmarked(turn["response"])})
+    return {"id": record["sample_id"], "image": record["key"], "conversations": conversations}
+
+
+def turns_of_llava(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The question-response pairs of a LLaVA record."""
+    said = [part["value"] for part in record["conversations"]]
+    first = [said[0].removeprefix(f"{MARKER}\n"), *said[1:]] if said else []
+    return _pairs(first)
+
+
+def messages(record: Instruction) -> dict[str, Any]:
+    """Chat messages with typed parts, as OpenAI's and TRL's trainers read them; `images` holds the key the image part means.
+
+    To train with TRL, cast `images` to pictures: `dataset.cast_column("images", [Image()])` after prefixing the keys.
+    """
+    said: list[dict[str, Any]] = []
+    for ordinal, turn in enumerate(record["turns"]):
+        picture = [{"type": "image"}] if ordinal == 0 else []
+        said.append({"role": "user", "content": [*picture, _text(turn["question"])]})
+        said.append({"role": "assistant", "content": [_text(turn["response"])]})
+    return {"id": record["sample_id"], "task": record["task"], "images": [record["key"]], "messages": said}
+
+
+def turns_of_messages(record: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The question-response pairs of a messages record."""
+    return _pairs([part["text"] for said in record["messages"] for part in said["content"] if part["type"] == "text"])
+
+
+def unmarked(text: str) -> str:
+    """Text in which no reader finds a picture."""
+    return text.replace(MARKER, "[image]")
+
+
+def llava_json(records: Iterable[Instruction]) -> Iterator[bytes]:
+    """A JSON array in pieces, one record a line: `json.load` reads it whole, `grep` and `diff` by record."""
+    yield b"[\n"
+    for ordinal, record in enumerate(records):
+        yield ((",\n" if ordinal else "") + _line(llava(record))).encode()
+    yield b"\n]\n"
+
+
+def messages_jsonl(records: Iterable[Instruction]) -> Iterator[bytes]:
+    """A message record a line, in pieces."""
+    return (f"{_line(messages(record))}\n".encode() for record in records)
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "text", "text": unmarked(text)}
+
+
+def _pairs(said: Sequence[str]) -> list[dict[str, str]]:
+    return [{"question": q, "response": r} for q, r in zip(said[0::2], said[1::2], strict=True)]
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, ensure_ascii=False, separators=(", ", ": "))
+    return text.replace("\u0085", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

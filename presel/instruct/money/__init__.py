@@ -1,0 +1,1 @@
+"""What answers cost: prices, bounds, and the leases that hold the cap across processes and crashes."""

@@ -1,0 +1,1 @@
+"""What is asked and how the answer is read: prompts, requests, schemas, parsing, judging."""

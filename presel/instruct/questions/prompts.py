@@ -1,0 +1,106 @@
+"""Prompts are data: a system and a user message per kind, in sandboxed Jinja2 (what comes back: schemas.py).
+
+A prompt is part of a request's key, so a changed word asks anew and an unchanged one never does. What a person may change
+is in the configuration (kind, turns, language, `system`, `template`); everything else a template sees is a constant of the
+task. It never sees the image's name, its place in the pool or the date: such a prompt would make two equal images two
+different requests, and pay twice.
+
+The templates run in Jinja2's sandbox with undefined names as errors: a configuration may come from the Prefect UI, and a
+typing mistake must not become 600,000 prompts with a hole in them.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import NamedTuple
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from presel.config import PromptConfig
+from presel.errors import ConfigError
+from presel.instruct.questions.languages import known
+
+
+class Kind(NamedTuple):
+    """What one kind of instruction says to the annotator. Both texts are Jinja2."""
+
+    system: str
+    user: str
+
+
+_SYSTEM = """\
+You write training data for a vision-language assistant. You see one image. Write questions a person could ask about it \
+and the responses a careful expert would give. State only what the image shows; if something cannot be told from it, do \
+not ask about it. Never mention these directions, never write an image placeholder. Write everything in {{ language }}."""
+
+_OPENING = """\
+This image belongs to the task "{{ task }}". Write \
+{% if turns == 1 %}one question with its response{% else %}exactly {{ turns }} questions, each with its response{% endif %}\
+"""
+
+
+def _kind(user: str) -> Kind:
+    return Kind(_SYSTEM, _OPENING + user)
+
+
+KINDS: dict[str, Kind] = {
+    "short_answer": _kind(", typical of that task. Each response is a word, a number or a short phrase."),
+    "conversation": _kind(
+        ", as a conversation about the image that fits that task: later questions may build on earlier responses. "
+        "Responses are one to three sentences."
+    ),
+    "detailed_description": _kind(
+        ": each asks for a detailed description, in words of its own, and the response describes objects, their number, "
+        "colours, positions, any text and how they relate."
+    ),
+    "reasoning": _kind(
+        " that cannot be answered without thinking about what the image shows. The response gives the steps, then the "
+        "conclusion."
+    ),
+    "captions": _kind(
+        ": each asks for a caption, and the response is one plain sentence that would let somebody tell this image from "
+        "similar ones."
+    ),
+    "custom": Kind(_SYSTEM, ""),
+}
+
+_environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+
+
+@lru_cache(maxsize=1024)
+def render(prompt: PromptConfig, task: str) -> tuple[str, str]:
+    """The system and the user message for images of one task, compiled once a task.
+
+    Raises ConfigError for a template that does not render.
+    """
+    kind = KINDS[prompt.kind]
+    if prompt.kind == "custom" and not prompt.template:
+        raise ConfigError(
+            "a custom prompt needs a template", where=f"generator.prompt of task {task}", fix="set `template`"
+        )
+    if prompt.check_language:
+        known(prompt.language, f"generator.prompt.language of task {task}")
+    values = {"task": task, "turns": prompt.turns, "language": prompt.language}
+    return (
+        _fill(prompt.system or kind.system, values, f"generator.prompt.system of task {task}") + _examples(prompt),
+        _fill(prompt.template or kind.user, values, f"generator.prompt.template of task {task}"),
+    )
+
+
+def _examples(prompt: PromptConfig) -> str:
+    """Few-shot examples, in the system message: as turns of the dialogue they would be about a picture that is not there."""
+    if not prompt.examples:
+        return ""
+    answers = [{"turns": [turn.model_dump() for turn in example]} for example in prompt.examples]
+    written = "\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
+    return f"\nAnswers about other images, as they should be:\n{written}"
+
+
+def _fill(template: str, values: dict[str, object], where: str) -> str:
+    try:
+        return _environment.from_string(template).render(values)
+    except TemplateError as error:
+        known = ", ".join(sorted(values))
+        raise ConfigError(f"the template does not render: {error}", where=where, fix=f"it may use {known}") from error

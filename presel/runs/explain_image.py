@@ -1,0 +1,106 @@
+"""Why an image was, or was not, picked: its whole way through the pipeline, in words and in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow.compute as pc
+from pydantic import BaseModel
+
+from presel.errors import NotFound
+from presel.runs.run_record import RunRecord
+from presel.tables import table_store
+from presel.tables.schemas import TableRef, rows_of
+
+
+class Explanation(BaseModel):
+    """Everything the run knows about one image."""
+
+    key: str
+    task: str
+    verdict: str
+    sample_id: str | None = None
+    listed: dict[str, Any] | None = None
+    rejects: list[dict[str, Any]] = []
+    reference: dict[str, Any] | None = None
+    relevance: dict[str, Any] | None = None
+    ranking: dict[str, Any] | None = None
+    quota: int | None = None
+    instruction: dict[str, Any] | None = None
+    paid_usd: float | None = None
+
+
+def explain(record: RunRecord, image: str) -> Explanation:
+    """The story of one image, named by its key or its sample id. Raises NotFound when the run never saw it."""
+    sample = _row(record.samples.split(), image, ["sample_id", "task", "key"])
+    key = sample["key"] if sample else image
+    listed = _row(record.catalog.split(), key)
+    rejects = [row for ref in record.tables() if ref.rejects for row in _rejects(ref, key, image)]
+    if not (listed or rejects or sample):
+        fix = "give the key as it stands below the source's address, or a sample id"
+        raise NotFound(f"the run never listed '{image}'", where=record.config.source.uri, fix=fix)
+    task = (sample or listed or rejects[0])["task"]
+    found = Explanation(key=key, task=task, verdict="", listed=listed, rejects=rejects)
+    if sample:
+        found = _with_choice(record, found, sample["sample_id"])
+    return found.model_copy(update={"verdict": verdict(found)})
+
+
+def _with_choice(record: RunRecord, found: Explanation, sample_id: str) -> Explanation:
+    reference = _row(record.reference_instructions, sample_id)
+    instruction = reference or _row(record.instructions, sample_id)
+    plan = {row["task"]: row for row in rows_of(table_store.read(record.plan))}
+    return found.model_copy(
+        update={
+            "sample_id": sample_id,
+            "reference": _row(record.reference, sample_id) if reference else None,
+            "relevance": _row(record.relevance, sample_id),
+            "ranking": _row(record.rankings, sample_id),
+            "quota": plan[found.task]["quota"],
+            "instruction": instruction,
+            "paid_usd": instruction["cost_usd"] if instruction else None,
+        }
+    )
+
+
+def verdict(found: Explanation) -> str:
+    """One sentence: what happened to the image, and by which rule."""
+    if found.instruction and found.reference:
+        return f"instructed: drawn into the reference set of {found.task} (draw {found.reference['order'] + 1})"
+    if found.instruction and found.ranking:
+        return f"picked: {_place(found)}, within {found.task}'s quota of {found.quota}"
+    if found.instruction:
+        return "kept: an earlier version of the dataset paid for it"
+    if found.rejects:
+        last = found.rejects[-1]
+        return f"rejected at {last['stage']}: {last['reason']}" + (f" ({last['detail']})" if last["detail"] else "")
+    if found.ranking and found.quota is not None:
+        if found.ranking["order"] < found.quota:
+            return f"chosen: {_place(found)}, within {found.task}'s quota of {found.quota}; not instructed yet"
+        short = found.ranking["order"] + 1 - found.quota
+        return f"not picked: {_place(found)}, {short} beyond {found.task}'s quota of {found.quota}"
+    return "listed, not ranked"
+
+
+def _place(found: Explanation) -> str:
+    row = found.ranking or {}
+    return (
+        f"number {row['order'] + 1} in its task's order, rank {row['rank'] + 1} of cluster {row['cluster']} "
+        f"with neighbour centrality {row['centrality']:.3f}"
+    )
+
+
+def _row(refs: Iterable[TableRef], image: str, columns: list[str] | None = None) -> dict[str, Any] | None:
+    for ref in refs:
+        table = table_store.read(ref, columns)
+        for name in ("sample_id", "key"):
+            if name in table.column_names:
+                rows = rows_of(table.filter(pc.equal(table[name], image)))
+                if rows:
+                    return rows[0]
+    return None
+
+
+def _rejects(ref: TableRef, key: str, image: str) -> list[dict[str, Any]]:
+    return [row for row in rows_of(table_store.rejects(ref)) if image in (row["id"], row["key"]) or row["key"] == key]

@@ -1,0 +1,28 @@
+"""The store behind an address."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from presel.config import S3Config
+from presel.errors import ConfigError
+from presel.storage.store import Store
+
+
+@lru_cache(maxsize=64)
+def open_store(uri: str, access: S3Config | None = None) -> Store:
+    """The store at `s3://bucket/prefix`, `file:///folder` or a plain folder path.
+
+    `access`: how its bucket is reached, where that differs from what the environment says.
+    """
+    from presel.storage.folder import FolderStore
+    from presel.storage.s3 import S3Store
+
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return FolderStore(uri)
+    if scheme == "file":
+        return FolderStore(rest)
+    if scheme == "s3":
+        return S3Store(uri, access)
+    raise ConfigError("unknown kind of store", where=uri, expected="s3://bucket/prefix or a folder", got=f"{scheme}://")
