@@ -9,7 +9,7 @@ import itertools
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import typer
@@ -86,20 +86,25 @@ def credentials(settings: RefreshConfig) -> Finding:
 
 
 def endpoint(settings: RefreshConfig) -> Finding:
-    from presel.instruct.endpoint.client import resolved_base_url
+    from presel.instruct.endpoint.client import reached
 
-    url = resolved_base_url(settings.generator.base_url)
-    return _answers("endpoint", url, settings.generator.api_key_env, "generator.base_url")
+    url, query, headers = reached(settings.generator)
+    return _answers("endpoint", url, settings.generator.api_key_env, "generator.base_url", headers, query)
 
 
-def _answers(check: str, url: str, key_variable: str, field: str) -> Finding:
+def _answers(
+    check: str,
+    url: str,
+    key_variable: str,
+    field: str,
+    headers: Mapping[str, str],
+    query: Mapping[str, str] | None = None,
+) -> Finding:
     """Whether an OpenAI-compatible server is there and takes the key; asking for its models costs nothing."""
     import httpx
 
-    key = os.environ.get(key_variable, "")
     try:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        answer = httpx.get(f"{url}/models", headers=headers, timeout=10)
+        answer = httpx.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), timeout=10)
     except httpx.HTTPError as error:
         return Finding(check, "error", f"{url} does not answer ({type(error).__name__})", f"check {field}")
     if answer.status_code in (401, 403):
@@ -138,7 +143,9 @@ def reference(settings: RefreshConfig) -> Finding:
         return Finding("reference", "ok", f"{config.precomputed} can be read: {table.num_rows:,} rows")
     if config.served is not None:
         url = os.path.expandvars(config.served.base_url).rstrip("/")
-        return _answers("reference", url, config.served.api_key_env, "reference_model.served.base_url")
+        key = os.environ.get(config.served.api_key_env, "")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return _answers("reference", url, config.served.api_key_env, "reference_model.served.base_url", headers)
     from presel.reference_model.backbone import load_processor
 
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every try; the finding tells of the last

@@ -17,7 +17,14 @@ from presel.config.choice import (
     SelectionConfig,
     WeightsConfig,
 )
-from presel.config.generator import BatchConfig, GeneratorConfig, PriceConfig, PromptConfig, TurnConfig
+from presel.config.generator import (
+    BatchConfig,
+    GeneratorConfig,
+    PriceConfig,
+    PromptConfig,
+    RequestConfig,
+    TurnConfig,
+)
 from presel.config.reference_model import LoraConfig, ReferenceModelConfig, ServedConfig
 from presel.config.refresh import DatasetConfig, ExecutionConfig, RefreshConfig, without_slash
 from presel.config.section import Section, Share
@@ -40,6 +47,7 @@ __all__ = [
     "ReferenceConfig",
     "ReferenceModelConfig",
     "RefreshConfig",
+    "RequestConfig",
     "S3Config",
     "Section",
     "SelectionConfig",

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from presel.config.section import Section
 from presel.keys import Operational
 
+_OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
+
 
 def _as_json(value: object) -> object:
     """A mapping as JSON text, its order kept: a configuration is hashed and compared, and a form shows text."""
@@ -21,6 +23,14 @@ def _is_json(text: str | None) -> str | None:
     if text is not None and not isinstance(json.loads(text), dict):
         raise ValueError("a JSON schema is an object")
     return text
+
+
+def _is_extra(text: str | None) -> str | None:
+    """More fields of a request, but none that decides what is asked or how its answer comes."""
+    fields = {} if text is None else json.loads(text)
+    if not isinstance(fields, dict) or fields.keys() & _OURS:
+        raise ValueError(f"more fields of a request are an object without {', '.join(sorted(_OURS))}")
+    return text if fields else None
 
 
 class TurnConfig(Section):
@@ -79,6 +89,31 @@ class BatchConfig(Section):
     price_share: float = Field(0.5, gt=0, le=1, description="of the live price")
 
 
+class RequestConfig(Section):
+    """What is sent beside the messages, for servers that do not take all of it (docs/howto/providers.md)."""
+
+    seed: int | Literal["as_set"] | None = Field("as_set", description="null: send none; as_set: `generator.seed`")
+    temperature: Annotated[float, Field(ge=0, le=2)] | Literal["as_set"] | None = Field(
+        "as_set", description="null: send none; as_set: `generator.temperature`, but none to OpenAI's reasoning models"
+    )
+    limit: Literal["as_known", "max_tokens", "max_completion_tokens"] = Field(
+        "as_known",
+        description="the name of the limit of an answer's tokens; as_known: what OpenAI's model of that name takes",
+    )
+    response_format: Literal["schema", "json", "none"] = Field(
+        "schema",
+        description="schema: the server holds the model to the JSON schema; json: to JSON; none: to nothing. Without schema "
+        "it is said in the prompt, and an answer is checked here in any case",
+    )
+    reasoning_effort: str | None = Field(None, min_length=1, description="for models that think; null: send none")
+    extra_body: Annotated[str | None, BeforeValidator(_as_json), AfterValidator(_is_extra)] = Field(
+        None, description="more fields of a request, as JSON or as a mapping: `{top_k: 1}`"
+    )
+    extra_headers: Annotated[dict[str, str], Operational] = Field(
+        default_factory=dict, description="more headers of a request; `${NAME}` is taken from the environment"
+    )
+
+
 class GeneratorConfig(Section):
     """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
 
@@ -94,6 +129,7 @@ class GeneratorConfig(Section):
     temperature: float = Field(0.2, ge=0, le=2)
     max_output_tokens: int = Field(800, ge=1)
     seed: int = 0
+    request: RequestConfig = RequestConfig()
     max_cost: Annotated[Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["unlimited"], Operational] = Field(
         ..., description="US dollars this store may spend in all; 'unlimited' switches the cap off, in words"
     )

@@ -1,39 +1,48 @@
-"""The one place that asks for answers, through the `openai` SDK.
+"""The one place that asks for answers.
 
-The SDK's own retries are off: it sends no idempotency key, so a time-out that it retries by itself can be billed
-twice without anybody counting. The raw text comes back and we read it: `.parse()` raises on a cut or filtered answer
-and loses words that were paid for. The SDK's time-out is per read, so a body that trickles would never end: the whole
-request has a deadline. What a failure means is said in failures.py.
+A request is one connection: what else a server or a proxy says on it (an answer sent twice, a body longer than announced, an
+answer to a request that was never sent) ends with it, and cannot become another picture's answer. httpx2 keeps connections
+by default and would read what is left over as the next answer; and a new connection is cheaper than its pool
+(docs/decisions.md). Whoever gives a request's name back says by it which one was answered.
 
-The body goes out as bytes that we made ourselves (request.py): the SDK would walk through its typed arguments and
-escape 130 kB of base64 for every request. It goes out by a transport of our own (transport.py) where no proxy is in between.
+Nothing is retried by itself: a time-out that a library retries can be billed twice without anybody counting. A library's
+time-out is per read, so a body that trickles would never end: the whole request has a deadline, and a body a largest size,
+packed and unpacked. What a failure means is said in failures.py. Files and batches go by the `openai` SDK (`opened`).
 
-Secrets: the key is read from the environment here, handed to the SDK, and cut out of every text that comes back.
+Secrets: the key is read from the environment here, put into a header, and cut out of every text that comes back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+import secrets
 import ssl
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx2
-import openai
 
 from presel.config import GeneratorConfig
 from presel.errors import ConfigError
+from presel.images.reasons import Reason
 from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Failed, Outcome
-from presel.instruct.endpoint.transport import Transport
 from presel.instruct.questions.request import Request
 
+if TYPE_CHECKING:
+    import openai
+
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_JSON: openai.RequestOptions = {"headers": {"Content-Type": "application/json"}}
+_JSON = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+_NAME = re.compile(r"presel-[0-9a-f]{32}")
+_LARGEST = 8 * 2**20
+"""Bytes of a response, packed and unpacked: a thousand times the answer that was asked for."""
 
 
 class Client:
@@ -42,8 +51,8 @@ class Client:
     def __init__(self, generator: GeneratorConfig) -> None:
         self._secret = secret(generator)
         self._timeout = generator.timeout
-        self._where = resolved_base_url(generator.base_url)
-        self.sdk = self.opened(self._transport())
+        self._where, self._query, self._headers = reached(generator)
+        self._http = self._connections()
         self.reading = Reading(self._where, self._secret)
 
     async def ask(self, request: Request, picture: bytes) -> Outcome:
@@ -53,33 +62,71 @@ class Client:
 
     async def _sent(self, body: bytes) -> tuple[int, str, Mapping[str, str]] | Failed:
         """Status, text and headers as they came. Nothing is raised from in here: a foreign exception holds request and key."""
+        name = f"presel-{secrets.token_hex(16)}"
+        headers = {**self._headers, **_JSON, "X-Request-Id": name, "X-Client-Request-Id": name}
+        url = f"{self._where}/chat/completions"
         try:
-            async with asyncio.timeout(self._timeout):
-                raw = await self.sdk.post("/chat/completions", cast_to=httpx2.Response, content=body, options=_JSON)
-                return raw.status_code, self.reading.scrubbed(raw.text), raw.headers
-        except openai.APIStatusError as error:
-            return error.status_code, self.reading.scrubbed(error.response.text), error.response.headers
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream("POST", url, content=body, headers=headers, params=self._query) as response,
+            ):
+                text = await _text(response)
         except Exception as error:
             return self.reading.failed(error)
+        if set(_NAME.findall(" ".join([text, *response.headers.values()]))) - {name}:
+            return Failed(Reason.BROKEN_BODY, "an answer that names another request than this one", billed=True)
+        return response.status_code, self.reading.scrubbed(text), response.headers
 
     async def close(self) -> None:
-        await self.sdk.close()
+        await self._http.aclose()
 
-    def opened(self, transport: httpx2.AsyncBaseTransport | None = None) -> openai.AsyncOpenAI:
-        """An SDK client; without a transport of its own it goes by httpx2's, which knows proxies and every time-out."""
-        http = httpx2.AsyncClient(
-            transport=transport,
-            verify=_trust(),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=None),
-            timeout=httpx2.Timeout(self._timeout, connect=15.0),
+    def opened(self) -> openai.AsyncOpenAI:
+        """An SDK client, for files and batches."""
+        import openai
+
+        return openai.AsyncOpenAI(
+            api_key=self._secret,
+            base_url=self._where.partition("/deployments/")[0],
+            max_retries=0,
+            http_client=self._connections(),
+            default_headers=self._headers,
+            default_query=self._query,
         )
-        return openai.AsyncOpenAI(api_key=self._secret, base_url=self._where, max_retries=0, http_client=http)
 
-    def _transport(self) -> Transport | None:
-        """Ours, unless a proxy stands between us and the endpoint."""
-        parts = urlsplit(self._where)
-        proxied = {parts.scheme, "all"} & getproxies().keys() and not proxy_bypass(parts.hostname or "")
-        return None if proxied else Transport(_trust())
+    def _connections(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(
+            verify=_trust(),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+            timeout=httpx2.Timeout(None, connect=15.0),
+        )
+
+
+async def _text(response: httpx2.Response) -> str:
+    """A body of a bounded size. JSON is UTF-8, whatever a header says of it. Raises httpx2.DecodingError."""
+    packed = bytearray()
+    async for piece in response.aiter_raw():
+        packed += piece
+        if len(packed) > _LARGEST:
+            raise httpx2.DecodingError(f"a body of more than {_LARGEST} bytes")
+    data = _unpacked(bytes(packed), response.headers.get("content-encoding", "").strip().lower())
+    return data.decode(json.detect_encoding(data), errors="replace")
+
+
+def _unpacked(data: bytes, coding: str) -> bytes:
+    if coding in ("", "identity"):
+        return data
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise httpx2.DecodingError(f"a body in {coding[:40]!r}, which was not asked for")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        found = unpacking.decompress(data, _LARGEST)
+    except zlib.error as error:
+        raise httpx2.DecodingError(str(error)) from error
+    if unpacking.unconsumed_tail:
+        raise httpx2.DecodingError(f"a body of more than {_LARGEST} bytes when unpacked")
+    if not unpacking.eof:
+        raise httpx2.DecodingError("a packed body that is cut")
+    return found
 
 
 @lru_cache(maxsize=1)
@@ -95,14 +142,7 @@ def resolved_base_url(base_url: str) -> str:
     its answers. Raises ConfigError when the variable is not set, when what results is no address, or when it carries
     a password.
     """
-    missing = [name for name in _VARIABLE.findall(base_url) if name not in os.environ]
-    if missing:
-        raise ConfigError(
-            f"the environment variable {missing[0]} is not set",
-            where="generator.base_url",
-            fix=f"export {missing[0]}=...",
-        )
-    address = _VARIABLE.sub(lambda found: os.environ[found[1]], base_url).rstrip("/")
+    address = _filled(base_url, "base_url").rstrip("/")
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
@@ -115,6 +155,31 @@ def resolved_base_url(base_url: str) -> str:
             fix="take it out; the key belongs into the environment variable that `generator.api_key_env` names",
         )
     return address
+
+
+def reached(generator: GeneratorConfig) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Address, query and headers of an endpoint's requests, the key among them. Raises ConfigError.
+
+    Azure's older form has `?api-version=` in its address, and takes the key in a header of its own.
+    """
+    url = httpx2.URL(resolved_base_url(generator.base_url))
+    query, key = dict(url.params), secret(generator)
+    told = {"api-key": key} if "api-version" in query else {"Authorization": f"Bearer {key}"}
+    named = generator.request.extra_headers.items()
+    more = {name: _filled(value, f"request.extra_headers.{name}") for name, value in named}
+    return str(url.copy_with(query=None)).rstrip("/"), query, {**told, **more}
+
+
+def _filled(value: str, field: str) -> str:
+    """With `${NAME}` taken from the environment. Raises ConfigError when the variable is not set."""
+    missing = [name for name in _VARIABLE.findall(value) if name not in os.environ]
+    if missing:
+        raise ConfigError(
+            f"the environment variable {missing[0]} is not set",
+            where=f"generator.{field}",
+            fix=f"export {missing[0]}=...",
+        )
+    return _VARIABLE.sub(lambda found: os.environ[found[1]], value)
 
 
 def secret(generator: GeneratorConfig) -> str:

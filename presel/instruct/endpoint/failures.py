@@ -86,10 +86,10 @@ class Reading:
     def failed(self, error: Exception) -> Failed:
         for foreign, (reason, billed) in FAILURES.items():
             if isinstance(error, foreign):
-                cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+                cause = (isinstance(error, openai.APIConnectionError) and error.__cause__) or error
                 billed = billed and not isinstance(cause, NEVER_SENT)
-                reason = Reason.BROKEN_BODY if isinstance(cause or error, httpx2.DecodingError) else reason
-                said = self._secret.out_of_message(f"{type(error).__name__}: {cause or error}")
+                reason = Reason.BROKEN_BODY if isinstance(cause, httpx2.DecodingError) else reason
+                said = self._secret.out_of_message(f"{type(error).__name__}: {cause}")
                 return Failed(reason, printable(said)[:300], billed)
         raise error
 
@@ -114,7 +114,12 @@ FAILURES: dict[type[Exception], tuple[Reason, bool]] = {
 }
 """Foreign exception -> (reason, may it have been billed?). The first that fits counts."""
 
-NEVER_SENT: tuple[type[Exception], ...] = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+NEVER_SENT: tuple[type[Exception], ...] = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+)
 """Causes of a connection error that came before a byte was sent: certainly not billed."""
 
 

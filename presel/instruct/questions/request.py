@@ -32,7 +32,13 @@ from presel.instruct.questions.schemas import is_closed, is_own, schema_of
 PICTURE = "image:"
 """What stands in a kept message where the sent one has the picture: this and the content digest."""
 
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""What a limit of output tokens is called; each is refused somewhere."""
+FORMATS: Mapping[str, Mapping[str, str] | None] = {"json": {"type": "json_object"}, "none": None}
+"""What `response_format` is where it is not the schema."""
+
 _REASONING_MODEL = re.compile(r"^(o\d|gpt-5)", re.IGNORECASE)
+_IN_WORDS = "\nAnswer with nothing but JSON that fits this JSON schema:\n"
 
 
 @dataclass(frozen=True)
@@ -80,18 +86,34 @@ class Request:
     @property
     def output_limit(self) -> int:
         """Tokens the answer may have at most."""
-        limit: int = self.parameters[_limit_name(self.model)]
+        limit: int = self.parameters[self._limit]
         return limit
+
+    @property
+    def _limit(self) -> str:
+        return next(name for name in LIMITS if name in self.parameters)
 
     @cached_property
     def size(self) -> int:
         """Bytes of all words that are sent, the picture left out: what input tokens are estimated from."""
         return len(json.dumps([self.messages, self.schema], ensure_ascii=False).encode())
 
+    @property
+    def format(self) -> str:
+        """What the server holds the model to: schema, json or none."""
+        if "response_format" not in self.parameters:
+            return "schema"
+        return "none" if self.parameters["response_format"] is None else "json"
+
+    def _with_schema(self) -> list[Mapping[str, Any]]:
+        """The messages, with the schema in words: no server tells the model of it."""
+        first, *others = self.messages
+        words = first["content"] + _IN_WORDS + json.dumps(self.schema, ensure_ascii=False)
+        return [{**first, "content": words}, *others]
+
     def longer(self) -> Request:
         """The same question with twice the room, for an answer that was cut."""
-        name = _limit_name(self.model)
-        return replace(self, parameters={**self.parameters, name: 2 * self.parameters[name]})
+        return replace(self, parameters={**self.parameters, self._limit: 2 * self.output_limit})
 
     def again(self, answer: str, problem: str) -> Request:
         """The same question, the answer it got, and what is wrong with that answer."""
@@ -106,11 +128,12 @@ class Request:
         """What is sent, as JSON: `picture` (a JPEG in base64) in place of the placeholder, put in after the encoding."""
         schema = {"name": "instruction", "strict": is_closed(self.schema), "schema": self.schema}
         document = {
-            "messages": self.messages,
+            "messages": self.messages if self.format == "schema" else self._with_schema(),
             "model": self.model,
             "response_format": {"type": "json_schema", "json_schema": schema},
             **self.parameters,
         }
+        document = {name: value for name, value in document.items() if value is not None}
         words = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
         # A quotation mark inside a text is escaped, so this finds the placeholder and nothing that a prompt may say.
         before, _, after = words.partition(f'"url":"{PICTURE}{self.content}"'.encode())
@@ -141,12 +164,23 @@ def opening(content: str, task: str, generator: GeneratorConfig, picture_version
 
 
 def _parameters(generator: GeneratorConfig) -> dict[str, Any]:
-    """Sampling parameters under the names the model takes: OpenAI's reasoning models refuse `max_tokens` and a temperature."""
-    parameters: dict[str, Any] = {_limit_name(generator.model): generator.max_output_tokens, "seed": generator.seed}
-    if not _REASONING_MODEL.match(generator.model):
-        parameters["temperature"] = generator.temperature
+    """What is sent beside messages, model and schema. What is not sent is not in it, so a key holds what was sent.
+
+    Unless it is set otherwise, under the names that OpenAI's models take: those that think refuse `max_tokens` and a
+    temperature. Other names for such models, and other servers' wishes, are learned from a refusal (accepted.py).
+    """
+    asked, thinks = generator.request, bool(_REASONING_MODEL.match(generator.model))
+    limit = LIMITS[thinks] if asked.limit == "as_known" else asked.limit
+    seed = generator.seed if asked.seed == "as_set" else asked.seed
+    as_set = None if thinks else generator.temperature
+    wished = {
+        limit: generator.max_output_tokens,
+        "seed": seed,
+        "temperature": as_set if asked.temperature == "as_set" else asked.temperature,
+        "reasoning_effort": asked.reasoning_effort,
+        **json.loads(asked.extra_body or "{}"),
+    }
+    parameters = {name: value for name, value in wished.items() if value is not None}
+    if asked.response_format != "schema":
+        parameters["response_format"] = FORMATS[asked.response_format]
     return parameters
-
-
-def _limit_name(model: str) -> str:
-    return "max_completion_tokens" if _REASONING_MODEL.match(model) else "max_tokens"
