@@ -22,11 +22,12 @@ test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP,
 		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py \
 		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/system $(ARGS)
 
-check: $(READY) ## lint, format, types, import contracts
+check: $(READY) ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry .
 
 format: $(READY)
 	$(BIN)/ruff format .
@@ -34,11 +35,11 @@ format: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	@touch $@
 
 $(CLUSTERS): $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,ray,dask]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev,ray,dask]'
 	@touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
     PreselError                       what, where, expected against got, and what to do
     |- ConfigError                    a setting is wrong; nothing was started
+    |  `- MissingExtra                  it needs a part of presel that is not installed
     |- InputError                     an argument the caller passed is unusable (shape, type, range)
     |- StorageError                   an object store or folder did not do what was asked
     |  |- NotFound                      no such object
@@ -24,6 +25,38 @@ Foreign exceptions are translated where the foreign system is called, each outsi
 """
 
 from __future__ import annotations
+
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "images": ("PIL",),
+    "s3": ("boto3", "botocore", "obstore", "urllib3"),
+    "instruct": ("genai_prices", "httpx2", "jinja2", "json_repair", "jsonschema", "openai"),
+    "models": (
+        "huggingface_hub", "num2words", "open_clip", "peft", "safetensors", "timm", "torch", "torchvision", "transformers",
+    ),
+    "gpu": ("faiss",),
+    "report": ("jinja2", "markupsafe", "matplotlib", "sklearn"),
+    "flows": ("httpx", "prefect"),
+    "demo": ("moto", "skimage", "sklearn", "tokenizers"),
+    "ray": ("prefect_ray", "ray"),
+    "dask": ("dask", "prefect_dask"),
+    "metrics": ("prometheus_client",),
+}  # fmt: skip
+"""Modules that the light core does without, by the extra of the distribution that brings them."""
+
+
+@cache
+def require(extra: str, purpose: str) -> None:
+    """Called where an extra is first needed; imports nothing. Raises MissingExtra.
+
+    `purpose`: what is not possible without it, as the start of a sentence: "a store on S3".
+    """
+    for module in EXTRAS[extra]:
+        if sys.modules.get(module) is None and find_spec(module) is None:
+            raise MissingExtra.of(extra, module, purpose)
 
 
 class PreselError(Exception):
@@ -69,6 +102,14 @@ def _rebuild(
 
 class ConfigError(PreselError):
     exit_code = 2
+
+
+class MissingExtra(ConfigError, ImportError):
+    """One sentence, with the command that installs what is missing."""
+
+    @classmethod
+    def of(cls, extra: str, module: str, purpose: str) -> MissingExtra:
+        return cls(f"{purpose} needs {module}, which is not installed: pip install 'presel[{extra}]'")
 
 
 class InputError(PreselError, ValueError):

@@ -14,7 +14,7 @@ from collections import Counter as Counts
 from collections import defaultdict
 from functools import cache
 
-from presel.errors import ConfigError, PreselError
+from presel.errors import ConfigError, PreselError, require
 from presel.progress import Listener, Progress
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
@@ -92,14 +92,8 @@ def _served(address: str) -> Meters | None:
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 1 << 16:
         raise ConfigError("no address to answer at", where=VARIABLE, expected="host:port", got=address)
-    try:
-        found = Meters()
-    except ImportError as error:
-        raise ConfigError(
-            "metrics are asked for and prometheus_client is not installed",
-            where=VARIABLE,
-            fix="pip install 'presel[metrics]', or unset it",
-        ) from error
+    require("metrics", VARIABLE)
+    found = Meters()
     _serve(found, host or "127.0.0.1", int(port))
     return found
 

@@ -1,6 +1,6 @@
 """A Prefect server that is away for minutes (an upgrade, a restart, a kill) delays a run; it does not end it.
 
-Two habits of Prefect's client stand against that, and it has a setting for neither (read in 3.8.8):
+Two habits of Prefect's client stand against that, and it has a setting for neither (read in 3.9.1):
 
 - A refused connection is tried again only by a client that has connected before, and most requests of a run (an artifact, a
   slot) make a client of their own. That is to let a wrong address fail at once. A flow that runs has the right address, so
@@ -13,7 +13,8 @@ Two habits of Prefect's client stand against that, and it has a setting for neit
 And one against approvals: the server takes the slot back when a run pauses, the client goes on renewing it, is told that it is
 gone, and ends the run (seen 80 s after the pause). So a run that pauses stops renewing.
 
-What is touched are private names. `tests/tasks/test_patience.py` fails should a new version of Prefect have no use for them.
+One name that is touched is private, `_has_connected`. `tests/tasks/test_patience.py` fails should a new version of Prefect
+have no use for it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 
 LEASE = 3600.0
@@ -37,12 +39,11 @@ _CONNECTED = property(lambda _client: True, lambda _client, _value: None)
 
 def wait_for_the_server(_flow: Flow[..., object], _flow_run: FlowRun, _state: State) -> None:
     """A hook of every flow (`on_running`), called before its first lease is renewed. Doing it twice changes nothing."""
-    from prefect.concurrency import _leases  # a Prefect without it costs this hook, which is logged, and not the flow
-
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         client._has_connected = _CONNECTED  # type: ignore[assignment] # the instances' own value no longer counts
     _given_back.clear()
-    _leases._renew_concurrency_lease_with_retries = _for_long(_leases._renew_concurrency_lease_with_retries)
+    patient: Any = _for_long(SyncPrefectClient.renew_concurrency_lease)
+    SyncPrefectClient.renew_concurrency_lease = patient  # type: ignore[method-assign]
 
 
 def let_the_slot_go() -> None:
@@ -50,16 +51,18 @@ def let_the_slot_go() -> None:
     _given_back.set()
 
 
-def _for_long(renew: Callable[..., bool]) -> Callable[..., bool]:
+def _for_long(renew: Callable[..., Any]) -> Callable[..., Any]:
     renew = getattr(renew, "__wrapped__", renew)
 
     @functools.wraps(renew)
-    def renewed(client: Any, lease_id: UUID, _seconds: float, stop: Any) -> bool:
+    def renewed(client: SyncPrefectClient, lease_id: UUID, lease_duration: float) -> Any:  # noqa: ARG001
+        if _given_back.is_set():
+            return None
         try:
-            return not _given_back.is_set() and renew(client, lease_id, LEASE, stop)
+            return renew(client, lease_id, LEASE)
         except Exception:
             if _given_back.is_set():
-                return False
+                return None
             raise
 
     return renewed

@@ -27,7 +27,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from presel.config import ExecutionConfig, RefreshConfig
-from presel.errors import ConfigError
+from presel.errors import ConfigError, require
 from tasks.board import Board, Lane, board
 from tasks.draining import drain_if_stopped
 from tasks.naming import stage_in_words
@@ -85,16 +85,10 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
 
 
 def cluster_runner(execution: ExecutionConfig) -> TaskRunner[Any]:
-    """Prefect's own task runner for Ray or Dask. Raises ConfigError when it is not installed."""
+    """Prefect's own task runner for Ray or Dask. Raises MissingExtra when it is not installed."""
     makers: dict[str, Callable[[ExecutionConfig], TaskRunner[Any]]] = {"ray": _ray, "dask": _dask}
-    try:
-        return makers[execution.runner](execution)
-    except ImportError as error:
-        raise ConfigError(
-            f"the runner {execution.runner} is not installed ({error.name})",
-            where="execution.runner",
-            fix=f"pip install 'presel[{execution.runner}]', or set execution.runner: threads",
-        ) from error
+    require(execution.runner, f"execution.runner: {execution.runner}")
+    return makers[execution.runner](execution)
 
 
 def _ray(execution: ExecutionConfig) -> TaskRunner[Any]:

@@ -36,7 +36,7 @@ def test_the_tree_drawn_in_the_docstring_is_the_tree_that_is_defined(kind):
         line for line in drawing.splitlines() if f" {kind.__name__} " in line.replace("|-", " ").replace("`-", " ")
     ]
     assert lines, f"{kind.__name__} is not drawn"
-    depth = len(kind.__mro__) - len(PreselError.__mro__) - (1 if issubclass(kind, ValueError) else 0)
+    depth = len(kind.__mro__) - len(PreselError.__mro__) - (1 if issubclass(kind, ValueError | ImportError) else 0)
     indent = len(lines[0]) - len(lines[0].lstrip(" |`-"))
     assert indent == 4 + 3 * depth
 

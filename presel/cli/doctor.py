@@ -14,11 +14,12 @@ from typing import Literal, NamedTuple
 
 import typer
 
+from presel import __version__
 from presel.cli.console import screen, show
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
-from presel.config import RefreshConfig
+from presel.config import RefreshConfig, installed
 from presel.config.file import load
-from presel.errors import AlreadyExists, PreselError
+from presel.errors import AlreadyExists, MissingExtra, PreselError, require
 
 Level = Literal["ok", "warning", "error"]
 
@@ -52,6 +53,13 @@ def _tried(check: Callable[[RefreshConfig], Finding], settings: RefreshConfig) -
     except PreselError as error:
         where = f"{error.where}: " if error.where else ""
         return Finding(check.__name__, "error", f"{where}{error.what}", error.fix or "")
+
+
+def install(_settings: RefreshConfig) -> Finding:
+    """Whether the flows that would run are this presel's."""
+    if said := list(installed.strangers()):
+        return Finding("install", "error", "; ".join(said), installed.AGAIN)
+    return Finding("install", "ok", f"presel {__version__} is whole")
 
 
 def source(settings: RefreshConfig) -> Finding:
@@ -101,11 +109,11 @@ def _answers(
     query: Mapping[str, str] | None = None,
 ) -> Finding:
     """Whether an OpenAI-compatible server is there and takes the key; asking for its models costs nothing."""
-    import httpx
+    import httpx2
 
     try:
-        answer = httpx.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), timeout=10)
-    except httpx.HTTPError as error:
+        answer = httpx2.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), timeout=10)
+    except httpx2.HTTPError as error:
         return Finding(check, "error", f"{url} does not answer ({type(error).__name__})", f"check {field}")
     if answer.status_code in (401, 403):
         return Finding(check, "error", f"{url} refuses the key ({answer.status_code})", f"check ${key_variable}")
@@ -154,6 +162,10 @@ def reference(settings: RefreshConfig) -> Finding:
 
 
 def gpu(_settings: RefreshConfig) -> Finding:
+    try:
+        require("models", "a GPU")
+    except MissingExtra as error:
+        return Finding("gpu", "warning", error.what)
     import torch
 
     if torch.cuda.is_available():
@@ -191,6 +203,7 @@ def server(settings: RefreshConfig) -> Finding:
 
 
 CHECKS: tuple[Callable[[RefreshConfig], Finding], ...] = (
+    install,
     source,
     store,
     credentials,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from presel.cli.console import complaints
 from presel.cli.live import Live
-from presel.config import RefreshConfig
-from presel.errors import ConfigError, EndpointUnavailable
+from presel.config import RefreshConfig, installed
+from presel.errors import EndpointUnavailable, require
 from presel.progress import listening
 from presel.runs import run_record, summary
 from presel.runs.run_record import RunRecord
@@ -57,8 +57,9 @@ _PRIVATE_SERVER = {
 def quiet(private: bool | None = None) -> None:
     """Prefect's settings for a command line, unless the user chose others. Call before prefect is imported.
 
-    `private`: whether the server is one of our own for one run; by default, whether no other is named.
+    `private`: whether the server is one of our own for one run; by default, whether no other is named. Raises MissingExtra.
     """
+    require("flows", "a command that runs a flow")
     alone = "PREFECT_API_URL" not in os.environ if private is None else private
     for name, value in {**_QUIET, **(_PRIVATE_SERVER if alone else {})}.items():
         os.environ.setdefault(name, value)
@@ -103,14 +104,9 @@ def run_finetune(config: RefreshConfig, version: int | None, held_out: float) ->
 
 
 def _flow(name: str) -> Flow[[RefreshConfig], object]:
-    """The flow of that name. Raises ConfigError where only the library is installed."""
-    try:
-        module = importlib.import_module(f"flows.{name}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("flows", f"flows.{name}"):
-            raise
-        fix = "run it from the checkout, installed with `pip install -e .`; the wheel ships the library alone"
-        raise ConfigError(f"the flow `{name}` is not here", where="flows", fix=fix) from error
+    """The flow of that name. Raises ConfigError, or MissingExtra, where it cannot be the one of this presel."""
+    installed.check()
+    module = importlib.import_module(f"flows.{name}")
     flow: Flow[[RefreshConfig], object] = getattr(module, name)
     return flow
 

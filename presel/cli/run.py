@@ -16,7 +16,6 @@ from presel.config import RefreshConfig
 from presel.config.file import load
 from presel.errors import BudgetExceeded
 from presel.progress import Progress, listening
-from presel.report import ui_pages
 from presel.runs import budget_curve, summary
 from presel.runs.summary import Summary
 from presel.sources.catalog import in_words, since_before
@@ -56,6 +55,8 @@ def plan(
     rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
 
     def words() -> None:
+        from presel.report import ui_pages
+
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
         priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
         table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)

@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from presel.config import RefreshConfig
 
@@ -63,8 +62,7 @@ def _about(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> Any:
-    value = field.get_default(call_default_factory=True)
-    return None if value is PydanticUndefined else value
+    return None if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def _yaml(value: object) -> str:

@@ -31,6 +31,7 @@ from presel.config import (
 from presel.demo.annotator import annotator, sent_picture
 from presel.demo.endpoint import serve
 from presel.demo.pool import Answers, write_pool
+from presel.errors import require
 from presel.images import API_VERSION
 from presel.keys import digest
 from presel.storage import open_store
@@ -95,7 +96,8 @@ def staged(
     paper: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Iterator[Setting]:
-    """Draw the pool if it is not there yet, start the annotator, and name both in a configuration."""
+    """Draw the pool if it is not there yet, start the annotator, and name both in a configuration. Raises MissingExtra."""
+    require("demo", "the demo")
     with ExitStack() as stack:
         root = stack.enter_context(s3_server()) if s3 else str(folder.absolute())
         answers, pictures = pool(f"{root}/pool", folder, images, seed, on_progress)

@@ -15,9 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from presel.encoders.builtin import BuiltinEncoder
-from presel.encoders.encoder import Encoder
-from presel.errors import ConfigError
+from presel.errors import ConfigError, require
+
+require("images", "an encoder")
+
+from presel.encoders.builtin import BuiltinEncoder  # noqa: E402
+from presel.encoders.encoder import Encoder  # noqa: E402
 
 if TYPE_CHECKING:  # decoding processes import this package, and start in half the time without these
     from presel.config import EncoderConfig
@@ -50,6 +53,8 @@ def load_encoder(config: EncoderConfig) -> Encoder:
 @lru_cache(maxsize=8)
 def _recipe(name: str, weights: str | None) -> Recipe:
     library, _, model = name.partition(":")
+    if library in ("open_clip", "timm"):
+        require("models", f"encoder.name: {name}")
     weights = str(Path(weights).expanduser()) if weights else None
     if library == "open_clip" and model:
         from presel.encoders import open_clip

@@ -104,17 +104,20 @@ class TowerEncoder:
             return cast("NDArray[np.float32]", vectors.float().cpu().numpy())
 
     def _through(self, images: torch.Tensor) -> torch.Tensor:
-        """The compiled tower, or the plain one for good once compiling has failed."""
-        from torch._dynamo.exc import TorchDynamoException
+        """The compiled tower, or the plain one for good once the compiled one fails where the plain one does not."""
+        import torch
 
         try:
             return cast("torch.Tensor", self._tower(images))
-        except TorchDynamoException as error:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
             if self._tower is self._eager:
                 raise
+            vectors = cast("torch.Tensor", self._eager(images))  # raises the same if compiling is not at fault
             log.warning("the encoder runs uncompiled, slower: %s", str(error).strip().partition("\n")[0][:200])
             self._tower = self._eager
-        return cast("torch.Tensor", self._tower(images))
+            return vectors
 
     def _constant(self, values: tuple[float, ...]) -> torch.Tensor:
         import torch

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presel.config import ReferenceModelConfig
-from presel.errors import ModelError
+from presel.errors import ModelError, require
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +92,7 @@ def load_backbone(config: ReferenceModelConfig, dtype: torch.dtype | None = None
 
     Raises ModelError when they cannot be found, fetched or read.
     """
+    require("models", "the reference model")
     import torch
     from transformers import AutoModelForImageTextToText
 
@@ -105,6 +106,7 @@ def load_backbone(config: ReferenceModelConfig, dtype: torch.dtype | None = None
 
 def load_processor(config: ReferenceModelConfig) -> Any:
     """The processor alone, which is all that a served model needs here. Raises ModelError as `load_backbone` does."""
+    require("models", "the reference model")
     from transformers import AutoProcessor
 
     with _loading(config):

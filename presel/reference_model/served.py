@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from presel.config import ServedConfig
-from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError
+from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError, require
 from presel.images.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
 from presel.reference_model.prepare import Unusable, expansion_of
@@ -43,6 +43,7 @@ class ServedModel:
     """One server. Use as a context; `score` may be called once at a time."""
 
     def __init__(self, config: ServedConfig, chat: ChatFormat, max_length: int, turns: TurnRule) -> None:
+        require("instruct", WHERE)
         import openai
 
         self._config, self._chat, self._max_length, self._turns = config, chat, max_length, turns

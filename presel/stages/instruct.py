@@ -81,7 +81,7 @@ def _instruct(
         log.warning(said, wanted.label, facts["unpaid"], picked)
 
 
-instruct = InstructStage(_instruct, "instruct", 2)
+instruct = InstructStage(_instruct, "instruct", 1)
 """instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
 
 

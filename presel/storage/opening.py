@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from presel.config import S3Config
-from presel.errors import ConfigError
+from presel.errors import ConfigError, require
 from presel.storage.store import Store
 
 
@@ -16,7 +16,6 @@ def open_store(uri: str, access: S3Config | None = None) -> Store:
     `access`: how its bucket is reached, where that differs from what the environment says.
     """
     from presel.storage.folder import FolderStore
-    from presel.storage.s3 import S3Store
 
     scheme, separator, rest = uri.partition("://")
     if not separator:
@@ -24,5 +23,8 @@ def open_store(uri: str, access: S3Config | None = None) -> Store:
     if scheme == "file":
         return FolderStore(rest)
     if scheme == "s3":
+        require("s3", uri)
+        from presel.storage.s3 import S3Store
+
         return S3Store(uri, access)
     raise ConfigError("unknown kind of store", where=uri, expected="s3://bucket/prefix or a folder", got=f"{scheme}://")

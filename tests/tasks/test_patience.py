@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from prefect.client.base import PrefectHttpxAsyncClient, PrefectHttpxSyncClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.concurrency import _leases
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
@@ -26,8 +27,8 @@ def patient(monkeypatch):
     """What the hook sets, for one test."""
     for client in (PrefectHttpxSyncClient, PrefectHttpxAsyncClient):
         monkeypatch.setattr(client, "_has_connected", False, raising=False)
-    name = "_renew_concurrency_lease_with_retries"
-    monkeypatch.setattr(_leases, name, getattr(_leases, name))
+    name = "renew_concurrency_lease"
+    monkeypatch.setattr(SyncPrefectClient, name, getattr(SyncPrefectClient, name))
     return lambda: wait_for_the_server(None, None, None)
 
 
@@ -106,13 +107,13 @@ def test_a_run_that_has_paused_does_not_end_because_its_slot_is_gone(patient):
     Leasing.asked.clear()
     with HTTPServer(("127.0.0.1", 0), Gone) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}):
+        here = {PREFECT_API_URL: f"http://127.0.0.1:{server.server_port}/api"}
+        with temporary_settings(here), get_client(sync_client=True) as client:
             # A renewal that was under way as the run paused is refused; there is none after that.
-            _leases._lease_renewal_loop(uuid4(), 300, threading.Event())
-            refused = len(Leasing.asked)
-            _leases._lease_renewal_loop(uuid4(), 300, threading.Event())
+            client.renew_concurrency_lease(uuid4(), 300)
+            client.renew_concurrency_lease(uuid4(), 300)
         server.shutdown()
-    assert 0 < refused == len(Leasing.asked)
+    assert len(Leasing.asked) == 1
     Leasing.asked.clear()
 
 
