@@ -3,7 +3,7 @@
 The key is what makes a run resumable: the same question finds the same answer, in the same run, in a retry, in tomorrow's
 schedule, on another machine. So it holds everything that can change a stage's bytes and nothing else. Data enters by
 its digest (never by where it lies), settings by their values, and settings that only change *how* the work is done
-(batch size, concurrency, device, money cap) are marked `Operational` in config/ and stay out.
+(batch size, concurrency, money cap) are marked `Operational` in config/ and stay out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,20 @@ from pydantic import BaseModel
 
 class Operational:
     """Marks a config field that changes how a stage works but never what it returns."""
+
+
+class SettledByStage:
+    """Marks a config field that only says what is wished, such as `device: auto`.
+
+    The stage finds out what it means on this machine and has that in its key, where it changes a byte (`Stage.outside`).
+    """
+
+
+class InKeyUnless:
+    """Marks a config field that is in no key at this value: what was made before the field existed is found again."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 def digest(data: bytes | BinaryIO) -> str:
@@ -77,9 +91,11 @@ def _canonical_model(model: BaseModel) -> Any:
     content = getattr(model, "digest", None)
     if isinstance(content, str):
         return {"digest": content}
-    fields = type(model).model_fields
-    return {
-        name: canonical(getattr(model, name))
-        for name, field in sorted(fields.items())
-        if not any(mark is Operational or isinstance(mark, Operational) for mark in field.metadata)
-    }
+    named = ((name, getattr(model, name), field) for name, field in sorted(type(model).model_fields.items()))
+    return {name: canonical(value) for name, value, field in named if _counts(value, field.metadata)}
+
+
+def _counts(value: object, marks: Sequence[object]) -> bool:
+    if Operational in marks or SettledByStage in marks:
+        return False
+    return not any(isinstance(mark, InKeyUnless) and mark.value == value for mark in marks)

@@ -223,8 +223,41 @@ def test_unusable_arguments_are_input_errors(n: int, k: int, options: dict[str, 
         kmeans(unit(n, 4), k, **({"seed": 0} | options))  # type: ignore[arg-type]
 
 
-def test_the_torch_engine_meets_the_same_contract() -> None:
+@pytest.mark.parametrize("k", [1, 2, 40])
+def test_faiss_meets_the_same_contract(k: int) -> None:
     rows = clustered(3000, 24, 40, seed=7)
-    result = kmeans(rows, 40, seed=0, device="torch:cpu")
-    assert_sound(result, rows, 40)
-    assert result.inertia < 1.02 * kmeans(rows, 40, seed=0).inertia
+    result = kmeans(rows, k, seed=0, device="faiss")
+    assert_sound(result, rows, k)
+    assert result.inertia < 1.02 * kmeans(rows, k, seed=0).inertia
+
+
+def test_faiss_repeats_its_bytes_and_follows_the_seed() -> None:
+    rows = diffuse(2000, 32, seed=1)
+    one, again, other = (kmeans(rows, 20, seed=seed, device="faiss") for seed in (3, 3, 4))
+    assert one.labels.tobytes() == again.labels.tobytes()
+    assert one.centroids.tobytes() == again.centroids.tobytes()
+    assert one.labels.tobytes() != other.labels.tobytes()
+
+
+def test_faiss_takes_fewer_distinct_rows_than_clusters() -> None:
+    result = kmeans(np.repeat(unit(3, 4), 5, axis=0), 6, seed=0, device="faiss")
+    assert [len(set(result.labels[i : i + 5].tolist())) for i in (0, 5, 10)] == [1, 1, 1]
+    assert result.inertia < 1e-5
+
+
+def test_a_gpu_is_taken_by_nobody_who_did_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    from presel.selection.clustering import through_faiss
+
+    def taken(*_: object) -> None:
+        raise AssertionError("faiss was called")
+
+    monkeypatch.setattr(through_faiss, "cluster_through_faiss", taken)
+    rows = unit(300, 8)
+    assert kmeans(rows, 5, seed=0).labels.tobytes() == kmeans(rows, 5, seed=0, device="auto").labels.tobytes()
+    with pytest.raises(AssertionError, match="faiss was called"):
+        kmeans(rows, 5, seed=0, device="gpu")
+
+
+def test_a_gpu_that_is_not_there_is_said_with_what_to_do() -> None:
+    with pytest.raises(InputError, match=r"no such GPU.*clustering\.engine: cpu"):
+        kmeans(unit(30, 4), 3, seed=0, device="gpu:77")

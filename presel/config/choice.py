@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from presel.config.section import Section, Share
-from presel.keys import Operational
+from presel.keys import InKeyUnless, Operational
 
 
 class ReferenceConfig(Section):
@@ -53,6 +53,11 @@ class BudgetConfig(Section):
 class ClusteringConfig(Section):
     images_per_cluster: int = Field(100, ge=1, description="a task of n images has n / this many clusters")
     quality: Literal["fast", "default", "best"] = "default"
+    engine: Annotated[Literal["cpu", "gpu"], InKeyUnless("cpu")] = Field(
+        "cpu",
+        description="cpu: 46 CPU-seconds for a million vectors; gpu: faiss on a GPU, which finds other clusters of the same "
+        "quality, so it is part of the key and never chosen by itself",
+    )
 
 
 class SelectionConfig(Section):

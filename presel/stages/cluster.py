@@ -18,7 +18,7 @@ def cluster(out: Output, samples: TableRef, config: ClusteringConfig, seed: int)
     """A cluster for every sample of one task, the reference set included."""
     table = table_store.read(samples, ["sample_id", "vector"])
     k = max(1, table.num_rows // config.images_per_cluster)
-    found = kmeans(unit_vectors(table), k, seed=seed, quality=config.quality)
+    found = kmeans(unit_vectors(table), k, seed=seed, device=config.engine, quality=config.quality)
     out.write(
         pa.table({"sample_id": table["sample_id"], "cluster": pa.array(found.labels, pa.int32())}, schema=CLUSTERS),
         CLUSTERS,

@@ -1,12 +1,13 @@
 """k-means at close to linear cost when k grows with n (k = n / 100), with an inertia below scikit-learn's.
 
-One function, two engines: `plan` on the CPU (its docstring is the algorithm) and `gpu` through torch, where exact passes
-are cheap. Nothing is compiled: the inner loops are BLAS products on a few threads, so the first call of a process is as
-quick as the next, and 250 images take 20 ms.
+One function, two engines: `schedule` on the CPU (its docstring is the algorithm), and `through_faiss` on a GPU, where exact
+passes are cheap, for who asks for it. Nothing is compiled: the inner loops are BLAS products on a few threads, so the first
+call of a process is as quick as the next, and 250 images take 20 ms.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,8 @@ from presel.selection.clustering.schedule import WIDE_PASSES, cluster
 __all__ = ["Clustering", "kmeans"]
 
 WHERE = "presel.selection.clustering.kmeans"
-GPU_WORK = 1e10
-"""n k d from which "auto" prefers a GPU: below it, the CPU is done before the rows are copied."""
+_DEVICES = '"cpu", "gpu", "gpu:<number>" or "faiss"'
+_GPU = re.compile(r"(?:gpu|cuda)(?::(\d{1,3}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +37,21 @@ class Clustering:
     iterations: int
 
 
-def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", quality: str = "default") -> Clustering:
+def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "cpu", quality: str = "default") -> Clustering:
     """Euclidean k-means.
 
     embeddings float[n, d], rows L2-normalised by the caller (lengths of 0 or 1e-18 to 1e19 work); 1 <= k <= n.
-    device: "auto" (a GPU when torch sees one and the problem is large), "cpu", or a torch device ("cuda", "cuda:1",
-    "torch:cpu"). quality: "fast", "default" or "best" (more restarts, swaps and passes).
+    device: "cpu" ("auto" is the same: a GPU finds other clusters, so nobody is sent there unasked); "gpu" or "cuda", with
+    ":1" another than the first, through faiss; "faiss", the same code on the CPU. quality: "fast", "default" or "best" (more
+    restarts, swaps and passes).
 
     Every row is with its nearest centroid while n k d <= 3e10; beyond that (200,000 x 768, k = 2,000) 1.6 % of the rows
     of a diffuse pool had a nearer one, by 0.011 % of the inertia, and none of a clustered pool. Labels are numbered by
     first appearance: row 0 is in cluster 0. Pass rows in a fixed order (the stages sort by sample id): the same rows and
-    seed then give the same bytes for any number of threads. With fewer distinct rows than k, the surplus centroids
-    repeat a row and own none.
+    seed then give the same bytes for any number of threads on one kind of processor; on a GPU, on one kind of GPU.
+    With fewer distinct rows than k, the surplus centroids repeat a row and own none.
     Raises InputError for an empty matrix, k out of range, NaN, infinity or such a length (naming rows), an unknown device
-    or quality.
+    or one that is not there, and an unknown quality.
     """
     rows = embedding_matrix(embeddings, WHERE)
     clusters = whole_number(k, WHERE, name="k", least=1)
@@ -58,7 +60,7 @@ def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", qu
     if not isinstance(quality, str) or quality not in WIDE_PASSES:
         raise InputError("unknown quality", where=WHERE, expected=f"one of {sorted(WIDE_PASSES)}", got=quality)
     if not isinstance(device, str):
-        raise InputError("unknown device", where=WHERE, expected='"auto", "cpu" or a torch device', got=device)
+        raise InputError("unknown device", where=WHERE, expected=_DEVICES, got=device)
     generator_seed = whole_number(seed, WHERE, name="seed", least=0)
     finite_rows(finite_lengths(rows), WHERE)
     with one_blas_thread():
@@ -70,13 +72,14 @@ def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "auto", qu
 def _engine(
     rows: NDArray[np.float32], k: int, seed: int, device: str, quality: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-    if device == "cpu" or (device == "auto" and float(len(rows)) * k * rows.shape[1] < GPU_WORK):
+    if device in ("cpu", "auto"):
         return cluster(rows, k, seed, quality)
-    from presel.selection.clustering.gpu import cluster_on, has_gpu
+    from presel.selection.clustering.through_faiss import ON_CPU, cluster_through_faiss
 
-    if device == "auto" and not has_gpu():
-        return cluster(rows, k, seed, quality)
-    return cluster_on("cuda" if device == "auto" else device, rows, k, seed, WIDE_PASSES[quality])
+    gpu = _GPU.fullmatch(device)
+    if gpu is None and device != "faiss":
+        raise InputError("unknown device", where=WHERE, expected=_DEVICES, got=device)
+    return cluster_through_faiss(rows, k, seed, quality, int(gpu[1] or 0) if gpu else ON_CPU)
 
 
 def _by_first_appearance(

@@ -14,6 +14,7 @@ near passes therefore does without. Measured figures, also for what did not help
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,16 @@ STILL = 1e-3
 def cluster(rows: Matrix, k: int, seed: int, quality: str) -> tuple[Matrix, NDArray[np.int64], int]:
     """(centroids float32[k, d], labels int64[n], passes): of several starts where they are cheap, the best."""
     work = float(len(rows)) * k * rows.shape[1]
+    return best_of(rows, k, seed, quality, lambda start: _run(rows, start, quality, work))
+
+
+def best_of(
+    rows: Matrix, k: int, seed: int, quality: str, run: Callable[[Seeds], tuple[State, int]]
+) -> tuple[Matrix, NDArray[np.int64], int]:
+    """What the best of several runs leaves: (centroids, labels, passes). How many starts there are depends on the work."""
+    work = float(len(rows)) * k * rows.shape[1]
     starts = next(count for most, count in STARTS[quality] if work <= most)
-    runs = [_run(rows, seeds(rows, k, seed, start), quality, work) for start in range(starts)]
-    state, passes = min(runs, key=lambda run: run[0].inertia())
+    state, passes = min((run(seeds(rows, k, seed, n)) for n in range(starts)), key=lambda one: one[0].inertia())
     return state.centroids, state.labels, passes
 
 
