@@ -17,8 +17,8 @@ from presel.runs import run_record
 from presel.runs.figures import dollars
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
+from presel.selection.reference import reference_size
 from presel.sources.catalog import in_words, since_before
-from presel.stages.reference import reference_size
 from presel.tables.schemas import TableRef
 from tasks.artifacts import show_markdown, show_table
 from tasks.policy import Policy

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presel.config import ClusteringConfig, EncoderConfig
+from presel.config import ClusteringConfig, EncoderConfig, ReferenceModelConfig, RefreshConfig
+from presel.dataset.settings import portable
 from presel.keys import image_id, sample_id, stage_key
 from presel.tables.schemas import Part, TableRef
 
@@ -54,6 +55,24 @@ def test_operational_settings_stay_out_and_semantic_ones_go_in():
     assert stage_key("s", 1, {"c": ClusteringConfig()}) != stage_key(
         "s", 1, {"c": ClusteringConfig(images_per_cluster=9)}
     )
+
+
+def test_a_setting_that_was_added_later_leaves_the_keys_of_its_default_as_they_were():
+    """The keys were written down before the setting existed: a store made then is found again."""
+    assert stage_key("cluster", 2, {"config": ClusteringConfig(), "seed": 0}) == "3e6bf64c6228c6ac815a6c1c54a4ca99"
+    other = ClusteringConfig(images_per_cluster=9, quality="best")
+    assert stage_key("cluster", 2, {"config": other, "seed": 3}) == "406510b0ac001621298d93c21c08b128"
+    assert stage_key("score", 3, {"config": ReferenceModelConfig()}) == "065065db0bbe2ff4575e2c2b14d5e6ae"
+    assert stage_key("embed", 3, {"encoder": EncoderConfig()}) == "52ea56e563e6a6a3e250da05c3177e04"
+    asked = ClusteringConfig(engine="gpu")
+    assert stage_key("cluster", 2, {"config": asked, "seed": 0}) != "3e6bf64c6228c6ac815a6c1c54a4ca99"
+
+
+def test_settings_of_the_default_are_published_as_they_were():
+    config = RefreshConfig.model_validate({"source": {"uri": "pool"}, "store": "store", "generator": {"max_cost": 1}})
+    assert "engine" not in portable(config)["clustering"]
+    asked = config.model_copy(update={"clustering": ClusteringConfig(engine="gpu")})
+    assert portable(asked)["clustering"]["engine"] == "gpu"
 
 
 def test_a_value_without_canonical_form_is_refused_rather_than_guessed():

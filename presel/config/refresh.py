@@ -15,6 +15,7 @@ from presel.config.choice import (
     WeightsConfig,
 )
 from presel.config.generator import GeneratorConfig
+from presel.config.paper import DEFAULTS, departures
 from presel.config.reference_model import ReferenceModelConfig
 from presel.config.section import Section
 from presel.config.source import EncoderConfig, SourceConfig
@@ -78,7 +79,7 @@ class RefreshConfig(Section):
     @classmethod
     def _paper_has_no_guard_and_no_past(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("mode") == "paper":
-            for section, default in (("selection", {"near_duplicate": None}), ("history", {"keep": "while_selected"})):
+            for section, default in DEFAULTS.items():
                 given = data.get(section) or {}
                 if isinstance(given, dict):
                     data = {**data, section: {**default, **given}}
@@ -87,21 +88,7 @@ class RefreshConfig(Section):
     @model_validator(mode="after")
     def _paper_means_paper(self) -> RefreshConfig:
         if self.mode == "paper":
-            ours = {
-                "selection.strategy": self.selection.strategy != "presel",
-                "selection.near_duplicate": self.selection.near_duplicate is not None,
-                "history.keep": self.history.keep != "while_selected",
-                "clustering.images_per_cluster": self.clustering.images_per_cluster != 100,
-                "reference_model.fit": self.reference_model.fit != "lora",
-                "weights.temperature": self.weights.temperature is not None,
-                "weights.estimator": self.weights.estimator != "mean",
-                "weights.shrinkage": self.weights.shrinkage,
-                "weights.floor": self.weights.floor > 0,
-                "weights.size_prior": self.weights.size_prior > 0,
-                "reference_model.loss_floor": self.reference_model.loss_floor > 0,
-                "reference_model.lora.question_dropout": self.reference_model.lora.question_dropout > 0,
-            }
-            changed = [name for name, differs in ours.items() if differs]
+            changed = departures({name: getattr(self, name) for name in type(self).model_fields})
             if changed:
                 raise ValueError(
                     f"mode is paper, but {', '.join(changed)} departs from it: remove it or set mode: default"

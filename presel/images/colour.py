@@ -33,6 +33,13 @@ def orientation(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """An opened picture as the pipeline sees it: turned upright, 8-bit sRGB without alpha."""
+    turn = orientation(image)
+    flat = to_rgb(image)
+    return flat if turn is None else flat.transpose(turn)
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """An 8-bit sRGB picture without alpha. Transparent parts show white; a colour profile is applied."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):

@@ -113,10 +113,15 @@ def load_processor(config: ReferenceModelConfig) -> Any:
         place = resolve(config.model)
         _ask_for(place)
         processor = AutoProcessor.from_pretrained(place)
+    return checked_processor(processor, config.model)
+
+
+def checked_processor(processor: Any, where: str) -> Any:
+    """The processor, if it has what a response's tokens are found by; ModelError if not."""
     if not getattr(processor, "tokenizer", None) or not processor.tokenizer.is_fast:
         raise ModelError(
             "the model has no fast tokenizer, which tells where a response's tokens are",
-            where=config.model,
+            where=where,
             fix="use a checkpoint that holds a tokenizer.json",
         )
     return processor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from presel.config import ClusteringConfig
-from presel.selection.clustering import kmeans
+from presel.selection.clustering import cluster_count, kmeans
 from presel.tables import table_store
 from presel.tables.schemas import CLUSTERS, TableRef
 from presel.tables.stage import stage
@@ -17,7 +17,7 @@ from presel.tables.vectors import unit_vectors
 def cluster(out: Output, samples: TableRef, config: ClusteringConfig, seed: int) -> None:
     """A cluster for every sample of one task, the reference set included."""
     table = table_store.read(samples, ["sample_id", "vector"])
-    k = max(1, table.num_rows // config.images_per_cluster)
+    k = cluster_count(table.num_rows, config.images_per_cluster)
     found = kmeans(unit_vectors(table), k, seed=seed, device=config.engine, quality=config.quality)
     out.write(
         pa.table({"sample_id": table["sample_id"], "cluster": pa.array(found.labels, pa.int32())}, schema=CLUSTERS),

@@ -11,18 +11,15 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from presel.config import BudgetConfig, WeightsConfig
 from presel.instruct.money.prices import quote
 from presel.runs import budget_curve
-from presel.selection import budget, weights
-from presel.selection.reference_verdict import reference_verdict
+from presel.selection.seats import Floats, Seats, budget_size, divide, weigh
 from presel.tables import table_store
 from presel.tables.kept_samples import kept_of
 from presel.tables.schemas import PLAN, TableRef
@@ -30,9 +27,6 @@ from presel.tables.stage import stage
 from presel.tables.table_store import Output
 
 log = logging.getLogger(__name__)
-
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
 
 
 @stage("plan", version=4)
@@ -53,6 +47,8 @@ def plan_budget(
     counts: dict[str, dict[str, int]] = json.loads(table_store.file(samples, "tasks.json"))
     scores, given = [_values(ref, "irs") for ref in relevance], [_values(ref, "weight") for ref in relevance]
     weighed = weigh(scores, [ref.rows for ref in samples.split()], weighting, seed, given=given)
+    if weighed.unknown:
+        log.warning("%d of %d tasks have no score or weight: they weigh as the mean", weighed.unknown, len(scores))
     kept = [kept_of(ref) for ref in rankings]
     held = [answered.num_rows for answered in kept]
     seated = sum(ref.rows for ref in reference) + sum(held)
@@ -90,74 +86,6 @@ def plan_budget(
     )
     out.write_file(budget_curve.CURVE_FILE, budget_curve.write(points))
     out.note(budget=budget_size(samples.rows, config.share), unplaced=seats.unplaced, verdict=weighed.verdict)
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """Per task, in task order: `scored` samples, mean IRS with its interval, weight; and the verdict on the reference set."""
-
-    scored: Counts
-    irs: Floats
-    low: Floats
-    high: Floats
-    weight: Floats
-    verdict: str
-
-    def row(self, task: int) -> dict[str, Any]:
-        irs, low, high = (float(values[task]) for values in (self.irs, self.low, self.high))
-        interval = {"irs": irs, "irs_low": low, "irs_high": high}
-        known = {name: value if math.isfinite(value) else None for name, value in interval.items()}
-        return {"scored": int(self.scored[task]), **known, "weight": float(self.weight[task])}
-
-
-def weigh(
-    scores: list[Floats], sizes: list[int], config: WeightsConfig, seed: int, *, given: Sequence[Floats] = ()
-) -> Weighed:
-    """Task weights from the IRS of every task's reference samples. A task without one takes the others' mean, and says so.
-
-    `given`: weights that were imported, one number or none for each task; if there is any, no IRS is asked.
-    """
-    scored = np.array([int(np.isfinite(values).sum()) for values in scores], dtype=np.int64)
-    irs = weights.mean_relevance(scores, estimator=config.estimator, shrink=config.shrinkage)
-    low, high = weights.bootstrap_intervals(
-        scores, seed=seed, level=0.95, temperature=config.temperature, estimator=config.estimator
-    )
-    imported = any(len(values) for values in given)
-    raw = weights.imported_weights(given) if imported else weights.task_weights(irs, config.temperature)
-    weight = weights.adjusted_weights(raw, sizes=sizes, size_prior=config.size_prior, floor=config.floor)
-    known = np.array([len(values) for values in given]) if imported else scored
-    if not known.all():
-        log.warning("%d of %d tasks have no score or weight: they weigh as the mean", (known == 0).sum(), len(known))
-    verdict = (
-        "The weights were imported." if imported else reference_verdict(scores, temperature=config.temperature).text
-    )
-    return Weighed(scored, irs, low, high, weight, verdict)
-
-
-@dataclass(frozen=True)
-class Seats:
-    """quota: what each task gets. shortfall: what it would have got beyond its supply. unplaced: seats nobody could take."""
-
-    quota: Counts
-    shortfall: Counts
-    unplaced: int
-
-
-def divide(weight: Floats, supply: list[int], total: int, held: list[int] | None = None) -> Seats:
-    """`total` seats by weight, capped by supply; overflow is handed on in proportion to weight (METHOD, "Exactness").
-
-    `held` seats are taken already and count toward a task's share: the division goes on where they end. A `total` below 0,
-    where more seats are taken than the budget has, divides nothing.
-    """
-    total = max(0, total)
-    quota = budget.allocate(weight, supply, total, held=held)
-    unlimited = budget.allocate(weight, np.full(len(supply), total), total, held=held)
-    return Seats(quota, np.maximum(0, unlimited - quota), total - int(quota.sum()))
-
-
-def budget_size(samples: int, share: float) -> int:
-    """B: how many samples may be instructed in all, reference set included. Rounded down: a cap is a cap."""
-    return math.floor(share * samples + 1e-9)
 
 
 def _priced(costs: list[float], quota: int) -> dict[str, float | None]:

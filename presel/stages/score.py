@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
@@ -19,7 +18,6 @@ from presel.images.reasons import Reason
 from presel.progress import report
 from presel.reference_model import (
     Losses,
-    Prepared,
     Preparer,
     ReferenceModel,
     Unusable,
@@ -27,13 +25,14 @@ from presel.reference_model import (
     imports,
     load,
     lora,
-    score,
 )
 from presel.reference_model.backbone import load_processor
 from presel.reference_model.conversation import ChatFormat
 from presel.reference_model.fitting import file_name
 from presel.reference_model.reading import ImageReader, Sample, SampleReader, ahead
+from presel.reference_model.scoring import scored
 from presel.reference_model.served import ServedModel
+from presel.selection.relevance import not_finite, relevance, rounded
 from presel.tables import table_store
 from presel.tables.schemas import RELEVANCE, TableRef, rows_of
 from presel.tables.stage import stage
@@ -41,8 +40,6 @@ from presel.tables.table_store import Output
 
 # Tasks are scored by several threads at once, but there is one model and one card: they take turns.
 _turn = threading.Lock()
-_DIGITS = 6  # float rounding differs between batch sizes from the seventh on
-_CHUNK = 8  # batches that are prepared together, so that samples of equal length can meet
 
 Scored = Iterator[tuple[Sample, Losses | Unusable]]
 
@@ -72,16 +69,6 @@ def score_relevance(
             report("score", instructions.label, done, len(samples), "samples")
     out.write_rows(sorted(rows, key=lambda row: row["sample_id"]), RELEVANCE, instructions.label)
     out.note(samples=len(rows), seconds=round(time.monotonic() - started, 3))
-
-
-def relevance(with_question: float, without_question: float, floor: float = 0.0) -> float:
-    """The Instruction Relevance Score: the ratio of the two losses; 1 where a response is certain either way.
-
-    A response that the model knows from the image to 0.002 nats a token has a ratio too, of two kinds of rounding: one such
-    sample can outweigh a task (5.4 was the mean of twenty in the demo). So a loss counts for at least `floor`.
-    """
-    above, below = max(with_question, floor), max(without_question, floor)
-    return above / below if below > 0 else 1.0
 
 
 def _scored(
@@ -126,18 +113,8 @@ def _adapter(model: TableRef, adapter: str = "") -> dict[str, bytes]:
 
 
 def _losses(model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int) -> Scored:
-    """Losses as they come, a few batches' worth of samples in memory at a time, short conversations first."""
-    stream = ahead(read, sorted(samples, key=_length))
-    by_id = {sample.id: sample for sample in samples}
-    while chunk := list(islice(stream, _CHUNK * batch_size)):
-        ready: list[Prepared] = []
-        for sample, prepared in chunk:
-            if isinstance(prepared, Unusable):
-                yield sample, prepared
-            else:
-                ready.append(prepared)
-        for losses in score(model, ready, batch_size):
-            yield by_id[losses.id], losses
+    """Losses as they come, short conversations first."""
+    return scored(model, ahead(read, sorted(samples, key=_length)), batch_size)
 
 
 def _length(sample: Sample) -> tuple[int, str]:
@@ -184,9 +161,8 @@ def _note(out: Output, rows: list[dict[str, Any]], sample: Sample, losses: Losse
     if isinstance(losses, Unusable):
         out.reject(task=sample.task, key=sample.key, id=sample.id, reason=losses.reason, detail=losses.detail)
         return
-    first, second = round(losses.with_question, _DIGITS), round(losses.without_question, _DIGITS)
-    if not (math.isfinite(first) and math.isfinite(second)):
-        detail = f"with question {first}, without {second}"
+    first, second = rounded(losses.with_question, losses.without_question)
+    if (detail := not_finite(first, second)) is not None:
         out.reject(task=sample.task, key=sample.key, id=sample.id, reason=Reason.LOSS_NOT_FINITE, detail=detail)
         return
     rows.append(

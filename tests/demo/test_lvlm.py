@@ -19,7 +19,7 @@ from presel.reference_model import Preparer, load, lora, plain_losses, score
 from presel.reference_model.checkpoint import Checkpoint
 from presel.reference_model.fit import fit
 from presel.reference_model.reading import SampleReader
-from presel.stages.score import relevance
+from presel.selection.relevance import relevance
 from tests.reference_model.drawn import ALL, prepared, samples
 
 CONFIG = ReferenceModelConfig(model="builtin", max_length=512, device="cpu")

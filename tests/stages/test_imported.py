@@ -15,8 +15,9 @@ from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig, Weigh
 from presel.dataset.history import inputs_digest
 from presel.demo.setting import demo_config
 from presel.errors import ConfigError
+from presel.selection.seats import weigh
 from presel.stages.fit import fit_reference_model
-from presel.stages.plan import _values, weigh
+from presel.stages.plan import _values
 from presel.stages.score import score_relevance
 from presel.tables import table_store
 from presel.tables.schemas import RELEVANCE, rows_of

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from presel.config import BudgetConfig, ClusteringConfig, SelectionConfig, WeightsConfig
 from presel.selection.budget import allocate
+from presel.selection.seats import budget_size, divide
 from presel.selection.weights import task_weights
 from presel.stages.cluster import cluster
-from presel.stages.plan import budget_size, divide, plan_budget
+from presel.stages.plan import plan_budget
 from presel.stages.rank import rank
 from presel.stages.select import select
 from presel.tables import table_store

@@ -17,8 +17,9 @@ from presel.progress import listening
 from presel.reference_model import Turn, load, lora, plain_losses
 from presel.reference_model import backbone as loading
 from presel.reference_model.folds import fold_of, unseen_by
+from presel.selection.relevance import relevance
 from presel.stages.fit import fit_reference_model
-from presel.stages.score import _loaded, relevance, score_relevance
+from presel.stages.score import _loaded, score_relevance
 from presel.tables import table_store
 from presel.tables.schemas import INSTRUCTIONS, RELEVANCE, rows_of
 from presel.tables.table_store import Output

@@ -19,7 +19,7 @@ from presel.selection.checks import embedding_matrix, finite_lengths, finite_row
 from presel.selection.clustering.lloyd import squared_error
 from presel.selection.clustering.schedule import WIDE_PASSES, cluster
 
-__all__ = ["Clustering", "kmeans"]
+__all__ = ["Clustering", "cluster_count", "kmeans"]
 
 WHERE = "presel.selection.clustering.kmeans"
 _DEVICES = '"cpu", "gpu", "gpu:<number>" or "faiss"'
@@ -35,6 +35,11 @@ class Clustering:
     centroids: NDArray[np.float32]
     inertia: float
     iterations: int
+
+
+def cluster_count(samples: int, per_cluster: int) -> int:
+    """k for a task of so many samples (METHOD, step 7): rounded down, at least one."""
+    return max(1, samples // per_cluster)
 
 
 def kmeans(embeddings: ArrayLike, k: int, *, seed: int, device: str = "cpu", quality: str = "default") -> Clustering:

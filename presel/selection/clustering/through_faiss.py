@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from presel.errors import InputError
 from presel.selection.clustering.schedule import WIDE_PASSES, best_of
 from presel.selection.clustering.seeding import Seeds
 from presel.selection.clustering.state import Matrix, State
 from presel.selection.clustering.swaps import Swapper
-from presel.errors import InputError
 
 WHERE = "presel.selection.clustering.kmeans"
 LLOYD_PASSES = 6
@@ -32,7 +32,7 @@ ON_CPU = -1
 def cluster_through_faiss(
     rows: Matrix, k: int, seed: int, quality: str, gpu: int
 ) -> tuple[Matrix, NDArray[np.int64], int]:
-    """(centroids float32[k, d], labels int64[n], passes); `gpu`: its number, or ON_CPU. See `presel.selection.clustering.kmeans`."""
+    """(centroids float32[k, d], labels int64[n], passes); `gpu`: its number, or ON_CPU. See `kmeans`."""
     faiss = _faiss(gpu)
     search = _index(faiss, rows.shape[1], gpu)
     return best_of(rows, k, seed, quality, lambda start: _run(faiss, search, rows, start, quality))
@@ -56,7 +56,11 @@ def _run(faiss: Any, search: Any, rows: Matrix, start: Seeds, quality: str) -> t
 def _lloyd(faiss: Any, search: Any, rows: Matrix, centroids: Matrix, passes: int) -> Matrix:
     k, dimensions = centroids.shape
     settings = faiss.ClusteringParameters()
-    settings.niter, settings.nredo, settings.seed = passes, 1, 1  # the seed is only drawn from for starts, which it is given
+    settings.niter, settings.nredo, settings.seed = (
+        passes,
+        1,
+        1,
+    )  # the seed is only drawn from for starts, which it is given
     settings.min_points_per_centroid, settings.max_points_per_centroid = 1, len(rows)  # every row, no sample
     run = faiss.Clustering(dimensions, k, settings)
     faiss.copy_array_to_vector(np.ascontiguousarray(centroids).ravel(), run.centroids)
