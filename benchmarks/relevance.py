@@ -27,7 +27,7 @@ from presel.demo.drawing.tasks import TASKS, draw
 from presel.keys import digest, sample_id
 from presel.reference_model import Losses, Preparer, ReferenceModel, Turn, Unusable, load, score
 from presel.reference_model.conversation import ChatFormat, question_free
-from presel.reference_model.reading import Sample, SampleReader, ahead
+from presel.reference_model.reading import Sample, SampleReader, read_ahead
 
 VOCABULARY = 32_064  # LLaVA-1.5's
 
@@ -114,7 +114,7 @@ def plainly(model: ReferenceModel, folder: Path, samples: list[Sample]) -> dict[
 
 def ours(model: ReferenceModel, folder: Path, samples: list[Sample], batch: int) -> dict[str, Losses]:
     read = SampleReader(SourceConfig(uri=str(folder)), ImageConfig(), Preparer(model.processor, 2048))
-    ready = [prepared for _, prepared in ahead(read, samples) if not isinstance(prepared, Unusable)]
+    ready = [prepared for _, prepared in read_ahead(read, samples) if not isinstance(prepared, Unusable)]
     return {losses.id: losses for losses in score(model, ready, batch)}
 
 

@@ -53,10 +53,6 @@ def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], tota
     Console(highlight=False, width=max(screen.width, _WIDEST)).print(grid, crop=False)
 
 
-def dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
-
-
 def explain_failure(error: PreselError, as_json: bool) -> int:
     """Print what went wrong and what to do; return the exit code."""
     if as_json:

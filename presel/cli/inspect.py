@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from presel.cli.console import dollars, screen, show, table, visible
+from presel.cli.console import screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config.file import load
@@ -15,6 +15,7 @@ from presel.dataset import versions
 from presel.errors import ConfigError, NotFound
 from presel.runs import explain_image as explaining
 from presel.runs import explain_task, run_record, summary
+from presel.runs.figures import dollars
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from presel.sources.catalog import in_words, since_before

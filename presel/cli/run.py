@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from presel.cli.console import dollars, screen, show, table
+from presel.cli.console import screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
@@ -17,6 +17,7 @@ from presel.config.file import load
 from presel.errors import BudgetExceeded
 from presel.progress import Progress, listening
 from presel.runs import budget_curve, summary
+from presel.runs.figures import dollars
 from presel.runs.summary import Summary
 from presel.sources.catalog import in_words, since_before
 from presel.storage import open_store

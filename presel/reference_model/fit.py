@@ -20,7 +20,7 @@ from presel.images.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.checkpoint import Checkpoint, State
 from presel.reference_model.prepare import Prepared, Unusable
-from presel.reference_model.reading import Sample, ahead
+from presel.reference_model.reading import Sample, read_ahead
 from presel.reference_model.training import Lesson, Trainer
 
 Read = Callable[[Sample], Prepared | Unusable]
@@ -99,7 +99,7 @@ def _run(
     """The state after every step that is still to do."""
     history, unusable = list(state.history), dict(state.unusable)
     per_epoch = len(steps) // config.epochs
-    stream = ahead(read, (sample for step in steps[state.step :] for sample in step))
+    stream = read_ahead(read, (sample for step in steps[state.step :] for sample in step))
     for number in range(state.step, len(steps)):
         lessons = []
         for sample, prepared in islice(stream, len(steps[number])):

@@ -7,11 +7,11 @@ model. Memory holds what is read ahead, never the whole set.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from presel.concurrency.ahead import ahead
 from presel.config import ImageConfig, SourceConfig
 from presel.images import Reason, Rejected, decode
 from presel.keys import digest
@@ -70,18 +70,9 @@ class SampleReader:
         return image if isinstance(image, Unusable) else self._prepare(sample.id, image, sample.turns)
 
 
-def ahead(work: Callable[[Sample], T], samples: Iterable[Sample], *, threads: int = 4) -> Iterator[tuple[Sample, T]]:
+def read_ahead(
+    work: Callable[[Sample], T], samples: Iterable[Sample], *, threads: int = 4
+) -> Iterator[tuple[Sample, T]]:
     """Every sample with what became of it, in order, up to `AHEAD` of them worked on before they are asked for."""
-    waiting: deque[tuple[Sample, Future[T]]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
-    try:
-        for sample in samples:
-            waiting.append((sample, pool.submit(work, sample)))
-            if len(waiting) >= max(AHEAD, 2 * threads):
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with ThreadPoolExecutor(threads, thread_name_prefix="read-ahead") as pool:
+        yield from ahead(lambda sample: (sample, work(sample)), samples, pool, max(AHEAD, 2 * threads))

@@ -23,7 +23,7 @@ from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, Mod
 from presel.images.reasons import Reason
 from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
 from presel.reference_model.prepare import Unusable, expansion_of
-from presel.reference_model.reading import Sample, ahead
+from presel.reference_model.reading import Sample, read_ahead
 from presel.reference_model.score import Losses
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ServedModel:
         ModelError when not one sample has the server's tokens: its template or tokenizer is another.
         """
         differing = 0
-        for sample, found in ahead(lambda s: self._score(s, read), samples, threads=self._config.concurrency):
+        for sample, found in read_ahead(lambda s: self._score(s, read), samples, threads=self._config.concurrency):
             differing += isinstance(found, Unusable) and found.reason == "tokens_differ"
             if differing == len(samples):
                 raise ModelError(

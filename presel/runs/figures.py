@@ -116,10 +116,10 @@ def totals(lines: Sequence[TaskLine], rejects: Sequence[Row]) -> Totals:
 
 
 def dollars(amount: float | None) -> str:
-    """Money as a person writes it: cents below 1,000 dollars, more digits below a cent's worth."""
+    """US dollars as a person writes them: whole above 1,000, cents above 1, four digits below; "–" for None."""
     if amount is None:
         return "–"
-    if amount and amount < 0.1:
+    if 0 < amount < 1:
         return f"${amount:.4f}"
     return f"${amount:,.2f}" if amount < 1000 else f"${amount:,.0f}"
 

@@ -20,7 +20,7 @@ from presel.keys import short_digest
 from presel.progress import report
 from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
 from presel.reference_model.fitting import Fitting
-from presel.reference_model.reading import Sample, SampleReader, ahead
+from presel.reference_model.reading import Sample, SampleReader, read_ahead
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef, TableRef, rows_of
@@ -124,7 +124,7 @@ def _losses(
 ) -> dict[str, float]:
     """L_{R|Q,I} by sample id, of those that can be read and whose loss is finite."""
     found: dict[str, float] = {}
-    stream = ahead(read, samples)
+    stream = read_ahead(read, samples)
     with lora.active(model, adapter):
         while chunk := list(islice(stream, 8 * batch_size)):
             ready = [prepared for _, prepared in chunk if not isinstance(prepared, Unusable)]

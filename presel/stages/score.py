@@ -29,7 +29,7 @@ from presel.reference_model import (
 from presel.reference_model.backbone import load_processor
 from presel.reference_model.conversation import ChatFormat
 from presel.reference_model.fitting import file_name
-from presel.reference_model.reading import ImageReader, Sample, SampleReader, ahead
+from presel.reference_model.reading import ImageReader, Sample, SampleReader, read_ahead
 from presel.reference_model.scoring import scored
 from presel.reference_model.served import ServedModel
 from presel.selection.relevance import not_finite, relevance, rounded
@@ -114,7 +114,7 @@ def _adapter(model: TableRef, adapter: str = "") -> dict[str, bytes]:
 
 def _losses(model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int) -> Scored:
     """Losses as they come, short conversations first."""
-    return scored(model, ahead(read, sorted(samples, key=_length)), batch_size)
+    return scored(model, read_ahead(read, sorted(samples, key=_length)), batch_size)
 
 
 def _length(sample: Sample) -> tuple[int, str]:

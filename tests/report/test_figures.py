@@ -47,7 +47,7 @@ def test_tasks_without_a_usable_image_are_not_counted_as_tasks() -> None:
 
 @pytest.mark.parametrize(
     ("amount", "words"),
-    [(None, "–"), (0.0, "$0.00"), (0.0123, "$0.0123"), (0.25, "$0.25"), (999.5, "$999.50"), (12_345.6, "$12,346")],
+    [(None, "–"), (0.0, "$0.00"), (0.0123, "$0.0123"), (0.25, "$0.2500"), (999.5, "$999.50"), (12_345.6, "$12,346")],
 )
 def test_money_is_written_as_a_person_writes_it(amount: float | None, words: str) -> None:
     assert dollars(amount) == words
