@@ -6,6 +6,7 @@ Reads go wrong by what their key says (`.../slowdown/x.jpg`), listings and write
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -16,13 +17,18 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from presel.demo.setting import environment
 
-FAULTS = ("slowdown", "reset", "cut", "short", "drip", "always-short", "forbidden")
-"""Of which a reader recovers, but for the last two."""
+FAULTS = (
+    "slowdown", "reset", "cut", "short", "drip", "zeros", "page", "refused", "gone",
+    "always-short", "always-zeros", "forbidden",
+)  # fmt: skip
+"""Of which a reader recovers, but for those of the last line."""
 LASTING = ("broken", "stalled", "trickle", "expired", "cold", "skewed", "elsewhere", "encrypted", "keyless")
 """Of which none does."""
 _CODES = {
     "slowdown": (503, "SlowDown"),
     "forbidden": (403, "AccessDenied"),
+    "refused": (403, "AccessDenied"),
+    "gone": (404, "NoSuchKey"),
     "broken": (500, "InternalError"),
     "expired": (400, "ExpiredToken"),
     "cold": (403, "InvalidObjectState"),
@@ -40,7 +46,7 @@ class Mood:
 
     lists: deque[str] = field(default_factory=deque)
     """Faults of the next listings, in order: those of reads; `garbled`, which ends too early and says so nowhere; `portal`, a
-    page of HTML."""
+    page of HTML; `repeated`, in which every key comes twice."""
     writes: deque[str] = field(default_factory=deque)
     """Faults of the next writes: those of reads, or `unanswered`, which is carried out before the connection breaks."""
     denied: str = ""
@@ -98,11 +104,13 @@ class Handler(BaseHTTPRequestHandler):
                 body = body[: len(body) // 2]
             elif fault == "portal":
                 body = b"<html><body>Please log in</body></html>"
+            elif fault == "repeated":
+                body = re.sub(rb"(<Contents>.*?</Contents>)", rb"\1\1", body, flags=re.DOTALL)
             self._answer(status, headers, body, send=len(body) // 2 if fault == "cut" else None)
 
     def _read(self, fault: str) -> None:
         self.seen[self.path] += 1
-        passes = {"slowdown": 2, "reset": 1, "cut": 1, "short": 1}.get(fault)
+        passes = {"slowdown": 2, "drip": None}.get(fault, 1) if fault in FAULTS[:9] else None
         if passes is not None and self.seen[self.path] > passes:
             fault = ""
         if fault in _CODES:
@@ -115,6 +123,10 @@ class Handler(BaseHTTPRequestHandler):
     def _deliver(self, fault: str, status: int, headers: dict[str, str], body: bytes) -> None:
         if fault in ("short", "always-short"):
             body = body[: len(body) // 2]
+        elif fault in ("zeros", "always-zeros"):
+            body = bytes(len(body))
+        elif fault == "page":
+            body = b"<html><body>502 Bad Gateway</body></html>"
         pause = {"drip": 0.05, "trickle": 0.2, "stalled": 3600.0}.get(fault, 0)
         piece = 1 if fault in ("trickle", "stalled") else max(1, len(body) // 8)
         self._answer(status, headers, body, len(body) // 2 if fault == "cut" else None, pause, piece)

@@ -20,7 +20,7 @@ from rich.table import Table
 from presel.errors import PreselError
 
 _WIDEST = 400
-_ONLY_IF_ANY = {"kept", "shortfall"}
+_ONLY_IF_ANY = {"kept", "shortfall", "passed_over"}
 
 screen = Console(highlight=False)
 complaints = Console(stderr=True, highlight=False)

@@ -33,6 +33,7 @@ COLUMNS = {
     "quota": "quota",
     "picked": "picked",
     "rejected": "rejected",
+    "passed_over": "passed over",
 }
 
 

@@ -43,6 +43,11 @@ class SourceConfig(Section):
         description="for tasks: table, a CSV, JSONL or Parquet with columns key and task; for llava and vision_flan, the "
         "dataset's JSON. An address on S3 or a path. Its content is part of every key, its place is not",
     )
+    exclude: Annotated[tuple[str, ...], Operational] = Field(
+        (),
+        description="globs of files and folders that are not part of the pool, as if they were not there: "
+        "`lost+found` and `*.tmp` wherever they are, `raw/**/thumbs` by its path from `uri`",
+    )
     s3: Annotated[S3Config, Operational] = S3Config()
     part_size: Annotated[int, Field(ge=1, le=100_000), Operational] = Field(
         1000, description="images per unit of parallel work"

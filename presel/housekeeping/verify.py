@@ -16,7 +16,7 @@ from presel.config import SourceConfig
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
 from presel.housekeeping.pointers import wrong_pointers
-from presel.images import Rejected
+from presel.images import Reason, Rejected
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.lease_log import damaged
 from presel.keys import digest
@@ -118,12 +118,11 @@ def _pictures(version: DatasetRef, config: SourceConfig) -> Iterator[str]:
     rows = rows_of(table_store.decode(versions.file(version, "data.parquet"), ["key", "content"]))
     for done, row in enumerate(rows, start=1):
         try:
-            data = source.read(row["key"])
+            data = source.read_content(row["key"], row["content"])
         except NotFound as error:
             yield f"source: {error}"
             return
         if isinstance(data, Rejected):
-            yield f"source: {row['key']}: {data.reason}"
-        elif digest(data) != row["content"]:
-            yield f"source: {row['key']} is not the picture that was chosen"
+            what = "is not the picture that was chosen" if data.reason == Reason.CHANGED else f"is {data.reason}"
+            yield f"source: {row['key']} {what}"
         progress.report("verify", "pictures", done, len(rows), "images")

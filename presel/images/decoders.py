@@ -19,8 +19,12 @@ from contextlib import suppress
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 
+from PIL import Image
+
+from presel.concurrency.blocks import cores
 from presel.images.child import How
 from presel.images.decoder import Answer, Decoder, File, Lost
+from presel.images.decoding import Limits
 from presel.images.formats import sniff
 from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
@@ -69,6 +73,13 @@ def _of_process(_: int, count: int) -> Decoders:
     made = Decoders([Decoder() for _ in range(count)])
     atexit.register(made.close)
     return made
+
+
+def opened(data: bytes, limits: Limits, name: str, side: int | None = None) -> Image.Image | Rejected:
+    """One picture, upright 8-bit RGB in sRGB, decoded in a child. `side`: that many pixels of its shorter side will do."""
+    bounds = limits.max_pixels, limits.min_side, limits.max_aspect_ratio
+    end = decoders(cores()).open([File(data, name)], How(bounds, side, None))[0].end
+    return end if isinstance(end, Rejected) else Image.fromarray(end.array)
 
 
 def _all(child: Decoder, files: Sequence[File], how: How) -> Iterator[Answer]:

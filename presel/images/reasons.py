@@ -82,3 +82,7 @@ class Reason(StrEnum):
     EMPTY_RESPONSE = "empty_response", "The reference model's tokenizer leaves nothing of a response."
     TOKENS_DIFFER = "tokens_differ", "The response is tokenised otherwise without its question, or by the server."
     NOT_IMPORTED = "not_imported", "The imported table has no row for the sample."
+
+
+PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED, Reason.ARCHIVED})
+"""Reasons that say something about the moment, not about the picture: a refresh reads it again."""

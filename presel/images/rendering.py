@@ -38,12 +38,13 @@ def for_api(data: bytes, limits: Limits, side: int) -> bytes:
     return as_it_is(data, limits, side) or _jpeg(_shrunk(_usable(data, limits, side), side), 90)
 
 
-def thumbnail(data: bytes, side: int, limits: Limits | None = None) -> bytes:
+def thumbnail(picture: bytes | Image.Image, side: int) -> bytes:
     """A JPEG of at most 10 kB whose longer side is at most `side` pixels, for pages that inline hundreds of them.
 
-    Quality is lowered first, then size. Without `limits`, every picture will do. Raises InputError as `for_api` does.
+    Quality is lowered first, then size. Bytes are decoded here and now: those of a pool are to be opened apart first
+    (`presel.images.decoders`). Raises InputError as `for_api` does.
     """
-    image = _shrunk(_usable(data, limits or _ANY, side), side)
+    image = _shrunk(_usable(picture, _ANY, side) if isinstance(picture, bytes) else picture, side)
     while True:
         for quality in (82, 70, 55, 40, 25):
             encoded = _jpeg(image, quality)

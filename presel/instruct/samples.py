@@ -26,7 +26,6 @@ from presel.instruct.questions.dialogue import Instruction, follow
 from presel.instruct.questions.judging import judge
 from presel.instruct.questions.parsing import Problem
 from presel.instruct.questions.request import Request, opening
-from presel.keys import digest
 from presel.sources import Source, open_source
 
 Row = dict[str, Any]
@@ -69,6 +68,7 @@ class Samples:
 
         Raises the PreselError that ends the run. Answers that were under way by then are still kept.
         """
+        self._source.expect(len(rows))
         places = asyncio.Semaphore(self._places())
 
         async def one(row: Row) -> Verdict:
@@ -125,11 +125,9 @@ class Samples:
 
     def _picture(self, key: str, content: str) -> bytes:
         """The JPEG to send, in base64. Raises Unanswerable when the image is gone or is not the one that was chosen."""
-        data = self._source.read(key)
+        data = self._source.read_content(key, content)
         if isinstance(data, Rejected):
             raise Unanswerable(data.reason, data.detail)
-        if digest(data) != content:
-            raise Unanswerable(Reason.CHANGED, "the image is not the one that was embedded and chosen")
         try:
             with _drawing:
                 return base64.b64encode(for_api(data, self.images, self.generator.image_side))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from presel.concurrency.ahead import ahead
 from presel.config import ImageConfig, SourceConfig
-from presel.images import Reason, Rejected, decode
-from presel.keys import digest
+from presel.images import Rejected
+from presel.images.decoders import opened
 from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from presel.sources import open_source
@@ -49,12 +49,8 @@ class ImageReader:
 
     def __call__(self, sample: Sample) -> Image.Image | Unusable:
         """Unusable when the image cannot be read or is no longer the one that was instructed."""
-        data = self._source.read(sample.key)
-        if isinstance(data, Rejected):
-            return Unusable(data.reason, data.detail)
-        if digest(data) != sample.content:
-            return Unusable(Reason.CHANGED, "the image is no longer the one that was instructed")
-        image = decode(data, self._limits, sample.key)
+        data = self._source.read_content(sample.key, sample.content)
+        image = data if isinstance(data, Rejected) else opened(data, self._limits, sample.key)
         return Unusable(image.reason, image.detail) if isinstance(image, Rejected) else image
 
 

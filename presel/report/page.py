@@ -32,7 +32,7 @@ from presel.runs.figures import TaskLine, dollars, task_lines, totals
 
 HEADINGS = (
     ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"), ("Kept", "n"),
-    ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Cost", "n"),
+    ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Passed over", "n"), ("Cost", "n"),
 )  # fmt: skip
 _WEIGHT_ROWS = 40
 _EXAMPLES = 3

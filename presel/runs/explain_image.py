@@ -9,7 +9,10 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from presel.errors import NotFound
+from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
+from presel.sources.catalog import removed_ids
+from presel.sources.listing import readable
 from presel.tables import table_store
 from presel.tables.schemas import TableRef, rows_of
 
@@ -33,13 +36,15 @@ class Explanation(BaseModel):
 
 def explain(record: RunRecord, image: str) -> Explanation:
     """The story of one image, named by its key or its sample id. Raises NotFound when the run never saw it."""
+    image = readable(image)
     sample = _row(record.samples.split(), image, ["sample_id", "task", "key"])
     key = sample["key"] if sample else image
-    listed = _row(record.catalog.split(), key)
-    rejects = [row for ref in record.tables() if ref.rejects for row in _rejects(ref, key, image)]
+    listed, was_listed = _listed(record, key)
+    rejects = [row for rows in refused(record) for row in rows_of(rows) if key == row["key"] or image == row["id"]]
     if not (listed or rejects or sample):
+        what = f"'{image}' is not in the source any more" if was_listed else f"the run never listed '{image}'"
         fix = "give the key as it stands below the source's address, or a sample id"
-        raise NotFound(f"the run never listed '{image}'", where=record.config.source.uri, fix=fix)
+        raise NotFound(what, where=record.config.source.uri, fix=fix)
     task = (sample or listed or rejects[0])["task"]
     found = Explanation(key=key, task=task, verdict="", listed=listed, rejects=rejects)
     if sample:
@@ -102,5 +107,13 @@ def _row(refs: Iterable[TableRef], image: str, columns: list[str] | None = None)
     return None
 
 
-def _rejects(ref: TableRef, key: str, image: str) -> list[dict[str, Any]]:
-    return [row for row in rows_of(table_store.rejects(ref)) if image in (row["id"], row["key"]) or row["key"] == key]
+def _listed(record: RunRecord, key: str) -> tuple[dict[str, Any] | None, bool]:
+    """The catalog's row of what lies under a key now, and whether there ever was one."""
+    gone, ever = removed_ids(record.catalog), False
+    for ref in record.catalog.split():
+        table = table_store.read(ref)
+        found = table.filter(pc.equal(table["key"], key))
+        ever = ever or found.num_rows > 0
+        if there := rows_of(found.filter(pc.invert(pc.is_in(found["image_id"], value_set=gone)))):
+            return there[0], True
+    return None, ever

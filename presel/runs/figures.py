@@ -15,6 +15,8 @@ from typing import Any
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 
 Row = Mapping[str, Any]
+OF_OBJECTS = frozenset({"ingest", "embed", "assemble"})
+"""Stages whose rejects are listed objects that are no sample: listed = usable + these. Later ones refuse a sample."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class TaskLine:
     picked: int
     """Chosen by a plan, this one's or an earlier one's (`kept`), and instructed."""
     rejected: int
+    """Listed objects that are no sample."""
+    passed_over: int
+    """Samples that were refused later: near-duplicates, answers that could not be used."""
     spent_usd: float
     """What the published answers cost when they were bought."""
     all_usd: float
@@ -49,7 +54,7 @@ class TaskLine:
 
 def task_lines(plan: Sequence[Row], records: Iterable[Row], rejects: Sequence[Row]) -> list[TaskLine]:
     """One line per task of the plan, in the plan's order. `records` are rows of RECORDS, `rejects` of REJECTS."""
-    refused = Counter(row["task"] for row in rejects)
+    refused = Counter((row["task"], row["stage"] in OF_OBJECTS) for row in rejects)
     costs: dict[str, list[float]] = defaultdict(list)
     origins: Counter[tuple[str, str]] = Counter()
     for row in records:
@@ -65,7 +70,8 @@ def task_lines(plan: Sequence[Row], records: Iterable[Row], rejects: Sequence[Ro
             irs_high=row["irs_high"] if origins[row["task"], "reference"] > 1 else None,
             reference=origins[row["task"], "reference"],
             picked=sum(origins[row["task"], origin] for origin in CHOSEN_ORIGINS),
-            rejected=refused[row["task"]],
+            rejected=refused[row["task"], True],
+            passed_over=refused[row["task"], False],
             spent_usd=fsum(costs[row["task"]]),
             all_usd=row["usable"] * (_mean(costs[row["task"]]) if costs[row["task"]] else pool_price),
         )
@@ -85,6 +91,7 @@ class Totals:
     kept: int
     picked: int
     rejected: int
+    passed_over: int
     shortfall: int
     spent_usd: float
     all_usd: float
@@ -108,7 +115,8 @@ def totals(lines: Sequence[TaskLine], rejects: Sequence[Row]) -> Totals:
         reference=sum(line.reference for line in lines),
         kept=sum(line.kept for line in lines),
         picked=sum(line.picked for line in lines),
-        rejected=len(rejects),
+        rejected=sum(row["stage"] in OF_OBJECTS for row in rejects),
+        passed_over=sum(row["stage"] not in OF_OBJECTS for row in rejects),
         shortfall=sum(line.shortfall for line in lines),
         spent_usd=fsum(line.spent_usd for line in lines),
         all_usd=fsum(line.all_usd for line in lines),

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from presel.dataset.records import rejected_rows
 from presel.runs.figures import TaskLine, task_lines
+from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
 from presel.storage import open_store
 from presel.tables import table_store
@@ -52,7 +53,7 @@ class Summary:
     @cached_property
     def rejects(self) -> list[dict[str, str]]:
         """Rows of REJECTS: every refused image or answer with its reason, in a fixed order."""
-        return rejected_rows(table_store.rejects(ref) for ref in self.record.tables() if ref.rejects)
+        return rejected_rows(refused(self.record))
 
     @cached_property
     def lines(self) -> list[TaskLine]:
@@ -70,9 +71,10 @@ class Summary:
         )
 
     def task_rows(self) -> list[dict[str, Any]]:
-        """One row per task: the plan's columns, and what became of it (`picked`, `rejected`)."""
+        """One row per task: the plan's columns, and what became of it (`picked`, `rejected`,
+        `passed_over`)."""
         return [
-            {**row, "picked": line.picked, "rejected": line.rejected}
+            {**row, "picked": line.picked, "rejected": line.rejected, "passed_over": line.passed_over}
             for row, line in zip(self.plan, self.lines, strict=True)
         ]
 

@@ -6,6 +6,7 @@ requests were made at once.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from presel.tables.ordered import Ordered
 from presel.tables.schemas import CATALOG
 from presel.tables.table_store import encode_pieces
 
+log = logging.getLogger(__name__)
 _BATCH = 50_000
 _NAMED = pa.schema([CATALOG.field("image_id"), CATALOG.field("size")])
 
@@ -50,7 +52,9 @@ def take_listing(source: Source, store: str, folder: Path) -> Listing:
     counts: Counter[str] = Counter()
     for rows in _batches(source, store, listing.rejects, counts):
         listing.images.add(rows)
-    listing.rejects.sort(key=lambda row: (row["key"], row["task"]))
+    listing.rejects = _once(listing.rejects, counts)
+    if any(_repeats(rows).num_rows for rows in listing.images.ranges()):
+        listing.images = _distinct_rows(listing.images, folder, counts)
     listing.per_task = dict(sorted(counts.items()))
     listing.digest = _digest(listing, folder)
     if source.task_map is not None:
@@ -68,6 +72,38 @@ def _digest(listing: Listing, folder: Path) -> str:
         return digest(said)
 
 
+def _once(rejects: list[dict[str, str]], counts: Counter[str]) -> list[dict[str, str]]:
+    """By key and task, each of them once: a server may repeat pages of a listing."""
+    by_name = {(row["key"], row["task"]): row for row in rejects}
+    counts.subtract(Counter(row["task"] for row in rejects))
+    counts.update(task for _, task in by_name)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _repeats(ordered: pa.Table) -> pa.Table:
+    """Rows that name the same key and task as the row before."""
+    return ordered.filter(_is_repeat(ordered))
+
+
+def _is_repeat(ordered: pa.Table) -> pa.Array:
+    first = pa.array([False] * min(1, ordered.num_rows))
+    same = [
+        pc.equal(values[1:], values[:-1]) for name in ("key", "task") for values in [ordered[name].combine_chunks()]
+    ]
+    return pa.concat_arrays([first, pc.and_(*same)])
+
+
+def _distinct_rows(images: Ordered, folder: Path, counts: Counter[str]) -> Ordered:
+    """The same without what was listed again. `counts` loses it."""
+    once = Ordered(folder, CATALOG, "key", "task")
+    for rows in images.ranges():
+        repeated = _is_repeat(rows)
+        once.add(rows.filter(pc.invert(repeated)))
+        counts.subtract(rows["task"].filter(repeated).to_pylist())
+    log.warning("the listing named %d objects more than once: each counts once", images.num_rows - once.num_rows)
+    return once
+
+
 def _distinct(ordered: pa.ChunkedArray) -> int:
     """Different values in a sorted column."""
     values = ordered.combine_chunks()
@@ -78,12 +114,14 @@ def _batches(source: Source, store: str, rejects: list[dict[str, Any]], counts: 
     columns: dict[str, list[str | int]] = {name: [] for name in CATALOG.names}
     mapped = source.task_map is not None
     for seen, (key, task, entry) in enumerate(source.entries(without=store), start=1):
-        counts[_text(task)] += 1
+        counts[readable(task)] += 1
         refused = _refused(key, task, entry, mapped)
-        ident = image_id(_text(key), entry.etag, task if mapped else "")
+        ident = image_id(readable(key), entry.etag, task if mapped else "")
         if refused:
             reason, detail = refused
-            rejects.append({"task": _text(task), "key": _text(key), "id": ident, "reason": reason, "detail": detail})
+            rejects.append(
+                {"task": readable(task), "key": readable(key), "id": ident, "reason": reason, "detail": detail}
+            )
             continue
         row: tuple[str | int, ...] = (ident, key, task, entry.etag, entry.size)
         for column, value in zip(columns.values(), row, strict=True):
@@ -96,13 +134,15 @@ def _batches(source: Source, store: str, rejects: list[dict[str, Any]], counts: 
 
 
 def _refused(key: str, task: str, entry: Entry, mapped: bool) -> tuple[Reason, str] | None:
-    if _text(key) != key:
+    if readable(key) != key:
         return Reason.UNREADABLE, "its name is not valid UTF-8"
     if not task:
         return Reason.NO_TASK, "the mapping does not name it" if mapped else "it lies in no folder"
     by_name = not_an_image_by_name(key)
     if by_name:
         return Reason.NOT_AN_IMAGE, by_name
+    if not entry.plain:
+        return Reason.UNREADABLE, "not a plain file"
     if entry.archived:
         return Reason.ARCHIVED, "restore it, then refresh"
     if entry.size == 0:
@@ -110,6 +150,6 @@ def _refused(key: str, task: str, entry: Entry, mapped: bool) -> tuple[Reason, s
     return None
 
 
-def _text(name: str) -> str:
-    """A name that a table can hold; file names may hold any bytes, which Python shows as lone surrogates."""
+def readable(name: str) -> str:
+    """A name as a table can hold it: file names may hold any bytes, which Python shows as lone surrogates."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

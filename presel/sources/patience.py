@@ -1,9 +1,9 @@
 """Is it this object, or the store? How many reads may fail at every attempt before a run stops believing in the first.
 
 One object that answers 500 for ever must not keep a million others from being embedded, and a store that is down must not
-become a million rejects. Both look the same for one read: every retry failed. So a failed read is excused while no more than
-one in a hundred fails (three, among the first reads), and while the store still answers when it is listed. What is excused
-is `unreadable`, and so read again by the next refresh.
+become a million rejects. Both look the same for one read: every retry failed. So failed reads of a part are excused, up to one
+in a hundred of its objects (three, if there are fewer), in whatever order they come, and while the store still answers when it
+is listed. What is excused is `unreadable`, and so read again by the next refresh.
 
 An object that is not there was deleted since it was listed, unless nothing is there any more: a folder whose mount went away
 would become a dataset without its pictures.
@@ -27,7 +27,12 @@ class Patience:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._reads = self._failed = 0
+        self._expected = self._reads = self._failed = 0
+
+    def expect(self, reads: int) -> None:
+        """So many reads are to come."""
+        with self._lock:
+            self._expected += reads
 
     def count(self) -> None:
         """One more read begins."""
@@ -38,7 +43,7 @@ class Patience:
         """The reject that a failed read becomes; raises the error where it is the store that fails."""
         with self._lock:
             self._failed += 1
-            too_many = self._failed > max(_FIRST, self._reads // _SHARE)
+            too_many = self._failed > max(_FIRST, max(self._expected, self._reads) // _SHARE)
         if too_many:
             raise error
         next(iter(self._store.list()), None)  # raises where nobody answers

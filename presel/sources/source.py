@@ -10,20 +10,26 @@ images into rejects.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from presel.config import SourceConfig
-from presel.errors import AccessDenied, NotFound, ObjectArchived, ObjectChanged, StorageUnavailable
+from presel.errors import AccessDenied, NotFound, ObjectArchived, ObjectChanged, StorageError, StorageUnavailable
 from presel.images import Reason, Rejected
 from presel.keys import short_digest
+from presel.sources.arrived import Chosen, Doubts, Listed, Wanted, may_be
 from presel.sources.patience import Patience
+from presel.sources.patterns import Excluded
 from presel.sources.task_map import TaskMap
 from presel.sources.task_names import SINGLE_TASK, first_folder, load_task_map
 from presel.storage import Entry, open_store
 
 _READS = 3
-"""Of an object that comes in another length than it was listed with."""
+"""Of an object that does not come as it should."""
+_PAUSE = 0.05
+"""Seconds before the second read, and again before the third."""
 
 
 class Source:
@@ -33,6 +39,7 @@ class Source:
         self.config = config
         self._store = open_store(config.uri, config.s3)
         self._patience = Patience(self._store)
+        self._doubts = Doubts()
 
     @property
     def digest(self) -> str:
@@ -51,11 +58,10 @@ class Source:
         `without`: the address of a store; its objects are left out when it lies inside the source.
         Raises AccessDenied and StorageUnavailable: a listing with holes would look like a pool with images removed.
         """
-        own = _below(self._store.uri, without)
-        for entry in self._store.walk():
-            if own is None or not entry.path.startswith(own):
-                for task in self.tasks_of(entry.path) or ("",):
-                    yield entry.path, task, entry
+        own, excluded = _below(self._store.uri, without), Excluded(self.config.exclude)
+        for entry in self._store.walk(lambda path: excluded(path) or (own is not None and path.startswith(own))):
+            for task in self.tasks_of(entry.path) or ("",):
+                yield entry.path, task, entry
 
     def tasks_of(self, key: str) -> tuple[str, ...]:
         """The tasks an object belongs to, sorted; none for an object at the root of a source whose folders are tasks, or
@@ -64,32 +70,56 @@ class Source:
             return self.task_map.tasks_of(key)
         return (SINGLE_TASK,) if self.config.tasks == "single" else first_folder(key)
 
+    def expect(self, reads: int) -> None:
+        """So many objects are to be read: how many of them may fail does not depend on which come first."""
+        self._patience.expect(reads)
+
     def read(self, key: str, etag: str | None = None, size: int | None = None) -> bytes | Rejected:
-        """The whole object, or why not.
+        """The whole object as it was listed, or why not.
 
-        With an `etag`, only if it is still the object that was listed. With a `size`, only if so many bytes came: a proxy
-        that cuts a body and announces the shorter length looks like success; it is asked again, twice.
+        With an `etag`, only if it is still that object; with a `size`, only if so many bytes came.
         """
-        for _ in range(_READS):
-            got = self._read(key, etag)
-            if size is None or isinstance(got, Rejected) or len(got) == size:
-                return got
-        return Rejected(Reason.UNREADABLE, f"{size:,} bytes were listed, another number came, each time")
+        return self._fetched(key, etag, Listed(etag, size, self._doubts))
 
-    def _read(self, key: str, etag: str | None) -> bytes | Rejected:
+    def read_content(self, key: str, content: str) -> bytes | Rejected:
+        """The picture under a key whose bytes have that SHA-256, or why not: `changed` only if another one lies there now."""
+        wanted = Chosen(content)
+        got = self._fetched(key, None, wanted)
+        if isinstance(got, Rejected) and wanted.settled is not None:
+            with suppress(StorageError):
+                entry = self._store.find(key)
+                if entry is not None and entry.size == len(wanted.settled) and may_be(entry.etag, wanted.settled):
+                    return Rejected(Reason.CHANGED, "the image is not the one that was embedded and chosen")
+        return got
+
+    def _fetched(self, key: str, etag: str | None, wanted: Wanted) -> bytes | Rejected:
+        """What is read, read again as often as it takes, up to three times.
+
+        A proxy may cut a body and announce the shorter length, answer with a page of its own, or with a refusal that is over a
+        moment later: all of that looks like success, or like the object's fate, until it is asked again.
+        """
         self._patience.count()
-        try:
-            return self._store.read_version(key, etag) if etag else self._store.read(key)
-        except ObjectChanged as error:
-            return Rejected(Reason.CHANGED, error.what)
-        except ObjectArchived:
-            return Rejected(Reason.ARCHIVED, "restore it, then refresh")
-        except NotFound as error:
-            return self._patience.missing(error)
-        except AccessDenied as error:
-            return Rejected(Reason.UNREADABLE, error.what)
-        except StorageUnavailable as error:
-            return self._patience.excuse(error)
+        end: Rejected | NotFound = Rejected(Reason.UNREADABLE)
+        for attempt in range(_READS):
+            time.sleep(_PAUSE * attempt)
+            try:
+                data = self._store.read_version(key, etag) if etag else self._store.read(key)
+            except ObjectChanged as error:
+                return Rejected(Reason.CHANGED, error.what)
+            except ObjectArchived:
+                return Rejected(Reason.ARCHIVED, "restore it, then refresh")
+            except NotFound as error:
+                end = error
+            except AccessDenied as error:
+                end = Rejected(Reason.UNREADABLE, error.what)
+            except StorageUnavailable as error:  # it was asked eight times
+                return self._patience.excuse(error)
+            else:
+                wrong = wanted.wrong(data)
+                if not wrong:
+                    return data
+                end = Rejected(Reason.UNREADABLE, wrong)
+        return self._patience.missing(end) if isinstance(end, NotFound) else end
 
 
 def open_source(config: SourceConfig) -> Source:

@@ -21,18 +21,16 @@ from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder
 from presel.encoders.feeding import READERS, Feed, Image, Item, Refusal, Seconds
 from presel.images import Reason, Rejected
+from presel.images.reasons import PASSING
 from presel.sources import open_source
 from presel.tables import table_store, unfinished
 from presel.tables.schemas import TableRef, embeddings, rows_of
-from presel.tables.stage import Stage, store_of
 from presel.tables.table_store import Output
 
 P = ParamSpec("P")
-_PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED, Reason.ARCHIVED})
-"""Reasons that say something about the moment, not about the picture."""
 
 
-class EmbedStage(Stage[P]):
+class EmbedStage(unfinished.OpenStage[P]):
     """A stage whose key holds what the encoder *is* in place of how it is named, and how often reads failed.
 
     The weights' digest and the preprocessing count, not the address of a file: the same model under another path keeps its
@@ -42,9 +40,7 @@ class EmbedStage(Stage[P]):
     def key(self, inputs: Mapping[str, Any]) -> str:
         encoder: EncoderConfig = inputs["encoder"]
         what = {"identity": encoders.identity(encoder), "images": encoder.images}
-        return unfinished.open_key(
-            store_of(inputs), self.name, super().key({**inputs, "encoder": what}), "failed_reads"
-        )
+        return super().key({**inputs, "encoder": what})
 
 
 def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: EncoderConfig) -> None:
@@ -60,12 +56,14 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
     images = _images(out, part, earlier)
     tables = [schema.empty_table()]
     done = failed = 0
-    for batch in Feed(open_source(source), model, encoder, seconds).batches(images):
+    opened = open_source(source)
+    opened.expect(part.rows)
+    for batch in Feed(opened, model, encoder, seconds).batches(images):
         refusals = [item for item in batch if isinstance(item, Refusal)]
         for refusal in refusals:
             _reject(out, refusal)
         tables += _computed(out, [item for item in batch if isinstance(item, Item)], model, seconds, schema)
-        failed += sum(refusal.why.reason in _PASSING for refusal in refusals)
+        failed += sum(refusal.why.reason in PASSING for refusal in refusals)
         done += len(batch)
         progress.report("embed", part.label, done, len(images), "images")
     table = pa.concat_tables(tables).combine_chunks()
@@ -75,7 +73,7 @@ def _embed_part(out: Output, part: TableRef, source: SourceConfig, encoder: Enco
     out.note(failed_reads=failed)
 
 
-embed_part = EmbedStage(_embed_part, "embed", 3)
+embed_part = EmbedStage(_embed_part, "embed", 3, lacks="failed_reads")
 """embed_part(part, source, encoder) -> TableRef of EMBEDDINGS."""
 
 
@@ -95,7 +93,7 @@ def _taken_over(out: Output, earlier: TableRef) -> set[str]:
     out.adopt(earlier.parts)
     unread = set()
     for row in rows_of(table_store.rejects(earlier)):
-        if row["reason"] in _PASSING:
+        if row["reason"] in PASSING:
             unread.add(row["id"])
         else:
             out.reject(**{name: row[name] for name in ("task", "key", "id", "reason", "detail")})

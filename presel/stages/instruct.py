@@ -11,20 +11,21 @@ ends at the money cap has paid for the beginning of the ranking: exactly what a 
 
 With `on_cap: publish` such a run does not end: what is not paid for is rejected as `cap_reached`, its seat stays empty, and the
 table is unfinished (`presel.tables.unfinished`): the next run asks for the rest, and buys nothing twice. The same goes for
-`unavailable`, a request that got no answer while nobody else did.
+`unavailable`, a request that got no answer while nobody else did, and for a picture that could not be read this time: whoever
+came in for it makes room again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import Any, ParamSpec, TypeVar
 
 from presel import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
-from presel.images.reasons import Reason
+from presel.images.reasons import PASSING, Reason
 from presel.instruct.engine import Engine
 from presel.instruct.questions.dialogue import Instruction
 from presel.instruct.questions.parsing import Problem
@@ -33,23 +34,15 @@ from presel.instruct.sharing import draining_on_sigterm, shared
 from presel.runs.figures import dollars
 from presel.tables import table_store, unfinished
 from presel.tables.schemas import INSTRUCTIONS, TableRef
-from presel.tables.stage import Stage, store_of
 from presel.tables.table_store import Output
 
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, Reason.UNAVAILABLE})
+_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, Reason.UNAVAILABLE, *PASSING})
 """Reasons that say something about the moment: the next run asks about these samples again."""
 _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
-
-
-class InstructStage(Stage[P]):
-    """A stage whose key also holds how often an answer was held back by the cap or could not be had."""
-
-    def key(self, inputs: Mapping[str, Any]) -> str:
-        return unfinished.open_key(store_of(inputs), self.name, super().key(inputs), "unanswered")
 
 
 def _instruct(
@@ -81,7 +74,7 @@ def _instruct(
         log.warning(said, wanted.label, facts["unpaid"], picked)
 
 
-instruct = InstructStage(_instruct, "instruct", 1)
+instruct = unfinished.OpenStage(_instruct, "instruct", 1, lacks="unanswered")
 """instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
 
 

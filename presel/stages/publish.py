@@ -40,6 +40,7 @@ from presel.dataset.trainer_formats import RECORDS
 from presel.errors import StorageError
 from presel.images.reasons import Reason
 from presel.report.card import card
+from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
 from presel.tables import table_store
 from presel.tables.ordered import Ordered, side_by_side
@@ -119,7 +120,7 @@ def _written(record: RunRecord) -> Iterator[Content]:
             plan = table_store.read(record.plan)
             with TemporaryDirectory(prefix="presel-publish-") as folder:
                 _write_tables(record, plan, data, selection, Path(folder))
-            rejects, settings = rejected(map(table_store.rejects, record.tables())), portable(record.config)
+            rejects, settings = rejected(refused(record)), portable(record.config)
             llava.writelines(trainer_formats.llava_json(table_store.decoded_rows(data, _SAID)))
             messages.writelines(trainer_formats.messages_jsonl(table_store.decoded_rows(data, _SAID)))
             files: versions.Files = {

@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from presel import progress
-from presel.config import SourceConfig
+from presel.config import ImageConfig, SourceConfig
 from presel.dataset import versions
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.errors import InputError, NotFound
 from presel.images import Rejected, thumbnail
+from presel.images.decoders import opened
 from presel.report import pieces
 from presel.report.contents import Contents, Map
 from presel.report.coverage_curves import Coverage, TaskCoverage, of_task, together
@@ -52,23 +53,36 @@ def build_report(record: RunRecord) -> RunRecord:
     """The record of a run with its report. Raises InputError when the run has not published yet."""
     if record.dataset is None:
         raise InputError("there is no dataset to report on", where="presel.stages.report", fix="publish first")
-    report = build(record.dataset, record.samples, record.model, record.config.source, record.config.store)
+    config = record.config
+    report = build(record.dataset, record.samples, record.model, config.source, config.encoder.images, config.store)
     return record.model_copy(update={"report": report})
 
 
-@stage("report", version=3)
+@stage("report", version=4)
 def build(
-    out: Output, dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig, store: str
+    out: Output,
+    dataset: DatasetRef,
+    samples: TableRef,
+    model: TableRef,
+    source: SourceConfig,
+    images: ImageConfig,
+    store: str,
 ) -> None:
     """`page.html`, and for the Prefect UI `map.md` and `gallery.md`. `model` is the output with the FIT table."""
-    contents = gather(dataset, samples, model, source)
+    contents = gather(dataset, samples, model, source, images)
     out.write_file("page.html", page(contents))
     out.write_file("map.md", pieces.map_page(contents).encode())
     out.write_file("gallery.md", pieces.gallery_page(contents).encode())
     out.note(store=store, pictures=len(contents.pictures))
 
 
-def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: SourceConfig) -> Contents:
+def gather(
+    dataset: DatasetRef,
+    samples: TableRef,
+    model: TableRef,
+    source: SourceConfig,
+    limits: ImageConfig = ImageConfig(),  # noqa: B008 - frozen
+) -> Contents:
     """All that the page shows, read from where it lies."""
     manifest = versions.manifest(dataset)
     selection = table_store.decode(versions.file(dataset, "selection.parquet"), _PICKED)
@@ -101,7 +115,7 @@ def gather(dataset: DatasetRef, samples: TableRef, model: TableRef, source: Sour
         map=surveyed,
         coverage=coverage,
         fit=rows_of(table_store.read(model)),
-        pictures=thumbnails(shown.rows(), source),
+        pictures=thumbnails(shown.rows(), source, limits),
     )
 
 
@@ -149,15 +163,17 @@ def _map(table: pa.Table, origin: Mapping[str, str], samples: int) -> Map:
     return Map(dots, samples, projection.kept)
 
 
-def thumbnails(rows: Iterable[Row], source: SourceConfig) -> dict[str, bytes]:
-    """Sample id to a small JPEG; a picture that is gone or changed beyond recognition is left out, and shown as missing."""
+def thumbnails(rows: Iterable[Row], source: SourceConfig, limits: ImageConfig) -> dict[str, bytes]:
+    """Sample id to a small JPEG. One that is gone, or is not the one that was chosen, is left out: it shows as missing."""
     wanted = list({row["sample_id"]: row for row in rows}.values())
     images, found = open_source(source), {}
+    images.expect(len(wanted))
     for done, row in enumerate(wanted):
-        with suppress(NotFound, InputError):  # the whole source may be gone by now
-            data = images.read(row["key"])
-            if not isinstance(data, Rejected):
-                found[row["sample_id"]] = thumbnail(data, SIDE)
+        with suppress(NotFound):  # the whole source may be gone by now
+            data = images.read_content(row["key"], row["content"])
+            image = data if isinstance(data, Rejected) else opened(data, limits, row["key"], SIDE)
+            if not isinstance(image, Rejected):
+                found[row["sample_id"]] = thumbnail(image, SIDE)
         progress.report("report", "thumbnails", done + 1, len(wanted), "images")
     return found
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
-from presel.images.reasons import Reason
+from presel.images.reasons import PASSING, Reason
 from presel.progress import report
 from presel.reference_model import (
     Losses,
@@ -33,9 +33,8 @@ from presel.reference_model.reading import ImageReader, Sample, SampleReader, re
 from presel.reference_model.scoring import scored
 from presel.reference_model.served import ServedModel
 from presel.selection.relevance import not_finite, relevance, rounded
-from presel.tables import table_store
+from presel.tables import table_store, unfinished
 from presel.tables.schemas import RELEVANCE, TableRef, rows_of
-from presel.tables.stage import stage
 from presel.tables.table_store import Output
 
 # Tasks are scored by several threads at once, but there is one model and one card: they take turns.
@@ -44,8 +43,7 @@ _turn = threading.Lock()
 Scored = Iterator[tuple[Sample, Losses | Unusable]]
 
 
-@stage("score", version=3)
-def score_relevance(
+def _score(
     out: Output,
     instructions: TableRef,
     model: TableRef,
@@ -58,6 +56,7 @@ def score_relevance(
     Where an IRS or a weight of tasks was imported: the task's one row. Raises EndpointRefused when a server cannot say what
     scoring needs, EndpointUnavailable when it does not answer.
     """
+    unfinished.is_last(out)
     samples = sorted(map(Sample.of, rows_of(table_store.read(instructions))), key=lambda sample: sample.id)
     started = time.monotonic()
     rows = _task_row(model, instructions.label) if config.precomputed is not None else None
@@ -68,7 +67,11 @@ def score_relevance(
             _note(out, rows, sample, losses, config.loss_floor)
             report("score", instructions.label, done, len(samples), "samples")
     out.write_rows(sorted(rows, key=lambda row: row["sample_id"]), RELEVANCE, instructions.label)
-    out.note(samples=len(rows), seconds=round(time.monotonic() - started, 3))
+    out.note(samples=len(rows), seconds=round(time.monotonic() - started, 3), unread=out.rejected(PASSING))
+
+
+score_relevance = unfinished.OpenStage(_score, "score", 3, lacks="unread")
+"""score_relevance(instructions, model, source, images, config) -> TableRef of RELEVANCE."""
 
 
 def _scored(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
+import stat as modes
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,8 +24,9 @@ from presel.errors import (
     StorageError,
     StorageUnavailable,
 )
-from presel.storage.store import Entry, Store
+from presel.storage.store import Entry, LeftOut, Store, nothing
 
+log = logging.getLogger(__name__)
 _TEMPORARY = ".presel-write-"
 
 
@@ -69,13 +73,26 @@ class FolderStore(Store):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         start = self._at(prefix.rpartition("/")[0]) if "/" in prefix else self.root
+
+        def elsewhere(path: str) -> bool:
+            leads_there = path.endswith("/") and prefix.startswith(path)
+            return not (leads_there or path.startswith(prefix))
+
+        return self._entries(start, elsewhere if prefix else nothing)
+
+    def find(self, path: str) -> Entry | None:
+        with _translated(self.locate(path)), suppress(FileNotFoundError):
+            return _entry(path, self._at(path))
+        return None
+
+    def walk(self, left_out: LeftOut = nothing) -> Iterator[Entry]:
+        return self._entries(self.root, left_out)
+
+    def _entries(self, start: Path, left_out: LeftOut) -> Iterator[Entry]:
         with _translated(str(start)):
-            for file in _walk(start):
-                path = file.relative_to(self.root).as_posix()
-                if path.startswith(prefix):
-                    with suppress(FileNotFoundError):  # it was removed while we looked
-                        stat = _stat(file)
-                        yield Entry(path, stat.st_size, _etag(stat))
+            for path, file in _walk(str(self.root), str(start), left_out):
+                with suppress(FileNotFoundError):  # it was removed while we looked
+                    yield _entry(path, file)
 
     def leftovers(self) -> Iterator[Entry]:
         with _translated(self.uri):
@@ -98,6 +115,12 @@ class FolderStore(Store):
         return target
 
 
+def _entry(path: str, file: Path) -> Entry:
+    stat = _stat(file)
+    plain = modes.S_ISREG(stat.st_mode) or modes.S_ISLNK(stat.st_mode)
+    return Entry(path, stat.st_size, _etag(stat), plain=plain)
+
+
 def _stat(file: Path) -> os.stat_result:
     """Of what a link points to, or of the link itself when that is gone or a loop: it is listed, and reading it says so."""
     try:
@@ -114,37 +137,58 @@ def _etag(stat: os.stat_result) -> str:
     return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every file below, links to folders followed: a pool is often put together from them.
+def _walk(root: str, top: str, left_out: LeftOut) -> Iterator[tuple[str, Path]]:
+    """(path below `root`, file) of everything in `top`, links to folders followed: a pool is often put together from them.
 
-    A folder that is among its own ancestors is passed over, or a link to `..` would never end.
+    A folder is looked into once, at its own place before any link's: eight files behind links that lead to one another would
+    else be listed a hundred thousand times.
     """
-
-    def fail(error: OSError) -> None:
-        # os.walk passes over folders it may not open; a listing with holes would look like a pool with images removed.
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # it was removed while we looked
-            raise error
-
-    if not folder.is_dir():
+    if not Path(top).is_dir():
         return
-    above = {str(folder): frozenset({_identity(folder)})}
-    for directory, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        ancestors = above.pop(directory)
-        entered = []
-        for name in sorted(folders):
-            path = Path(directory, name)
-            with suppress(FileNotFoundError):
-                if (here := _identity(path)) not in ancestors:
-                    above[str(path)] = ancestors | {here}
-                    entered.append(name)
-        folders[:] = entered
-        for name in sorted(files):
-            if not name.startswith(_TEMPORARY):
-                yield Path(directory) / name
+    looked_into: set[tuple[int, int]] = set()
+    waiting, passed_over = deque([top]), []
+    while waiting:
+        start = waiting.popleft()
+        for folder, folders, files in os.walk(start, onerror=_fail):
+            if not _is_new(folder, looked_into):
+                passed_over += [folder] if folder == start else []
+                folders.clear()
+                continue
+            above = folder[len(root) :].strip("/") + "/" if len(folder) > len(root) else ""
+            inside = [name for name in sorted(folders) if not left_out(f"{above}{name}/")]
+            links = [path for name in inside if (path := Path(folder, name)).is_symlink()]
+            waiting.extend(map(str, links))
+            followed = {path.name for path in links}
+            folders[:] = [name for name in inside if name not in followed]
+            for name in sorted(files):
+                if not name.startswith(_TEMPORARY) and not left_out(above + name):
+                    yield above + name, Path(folder, name)
+    if passed_over:
+        said = "%d links lead to folders that are listed elsewhere, and are passed over: %s"
+        log.info(said, len(passed_over), ", ".join(passed_over[:3]))
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    stat = folder.stat()
+def _is_new(folder: str, looked_into: set[tuple[int, int]]) -> bool:
+    with suppress(FileNotFoundError):
+        here = _identity(folder)
+        if here not in looked_into:
+            looked_into.add(here)
+            return True
+    return False
+
+
+def _fail(error: OSError) -> None:
+    """os.walk passes over folders it may not open; a listing with holes would look like a pool with images removed."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):  # it was removed while we looked
+        return
+    if isinstance(error, PermissionError):
+        fix = "let the user that runs this process read there, or leave it out by `source.exclude`"
+        raise AccessDenied("a folder may not be looked into", where=str(error.filename), fix=fix) from error
+    raise error
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    stat = Path(folder).stat()
     return stat.st_dev, stat.st_ino
 
 

@@ -14,10 +14,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from presel.config import S3Config
-from presel.errors import AlreadyExists, ConfigError, NotFound, ObjectChanged, StorageError, StorageUnavailable
+from presel.errors import (
+    AccessDenied,
+    AlreadyExists,
+    ConfigError,
+    NotFound,
+    ObjectChanged,
+    StorageError,
+    StorageUnavailable,
+)
 from presel.storage import s3_bulk, s3_client, s3_listing
 from presel.storage.s3_errors import translated, was_retried
-from presel.storage.store import Entry, Store
+from presel.storage.store import Entry, LeftOut, Store, nothing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,15 +61,17 @@ class S3Store(Store):
             return self._read(path, etag)
         except ObjectChanged:
             former = self._former(self.prefix + path, etag)
-            if former is None:
-                raise
-            return former
+            if former is not None:
+                return former
+            if self._is_listed_as(path, etag):
+                raise AccessDenied("the server does not give the object that it lists", where=self.uri) from None
+            raise
 
     def _read(self, path: str, etag: str | None) -> bytes:
         key, where = self.prefix + path, self.locate(path)
         data, found = self._received(key, etag, where)
         # Not every server minds the condition; and not every one names an object alike in a listing and in an answer.
-        if etag and found and found.strip('"') != etag and not any(entry.etag == etag for entry in self._listed(path)):
+        if etag and found and found.strip('"') != etag and not self._is_listed_as(path, etag):
             raise ObjectChanged("it was overwritten since it was listed", where=where)
         return data
 
@@ -89,9 +99,12 @@ class S3Store(Store):
                 raise
             return self._whole(key, condition, tries - 1)
 
-    def _listed(self, path: str) -> Iterator[Entry]:
-        """The object as it is listed now, if it is."""
-        return (entry for entry in itertools.islice(self.list(path), 1) if entry.path == path)
+    def find(self, path: str) -> Entry | None:
+        return next((entry for entry in itertools.islice(self.list(path), 1) if entry.path == path), None)
+
+    def _is_listed_as(self, path: str, etag: str) -> bool:
+        entry = self.find(path)
+        return entry is not None and entry.etag == etag
 
     def _former(self, key: str, etag: str) -> bytes | None:
         """The version of an overwritten object that was listed, if the bucket keeps versions and lets us see them.
@@ -159,8 +172,10 @@ class S3Store(Store):
             if following is None:
                 return
 
-    def walk(self) -> Iterator[Entry]:
-        return s3_listing.walk(self._page, self.prefix)
+    def walk(self, left_out: LeftOut = nothing) -> Iterator[Entry]:
+        skipped = len(self.prefix)
+        entries = s3_listing.walk(self._page, self.prefix, lambda folder: left_out(folder[skipped:]))
+        return (entry for entry in entries if not left_out(entry.path))
 
     def _page(self, asked: s3_listing.Range, tries: int = 3) -> s3_listing.Page:
         options: Any = {"Delimiter": "/"} if asked.one_level else {}

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from presel.errors import AccessDenied, StorageError, StorageUnavailable
 from presel.storage.s3_errors import NETWORK
-from presel.storage.store import Entry
+from presel.storage.store import Entry, LeftOut, nothing
 
 REQUESTS = 16
 _LEVELS = 3
@@ -83,9 +83,12 @@ def _is_cold(item: Mapping[str, Any]) -> bool:
     return item.get("StorageClass") in _COLD and not restored
 
 
-def walk(fetch: FetchPage, prefix: str) -> Iterator[Entry]:
-    """Every entry below `prefix`, in no particular order. At most `REQUESTS` pages are in flight or waiting."""
-    ranges, entries = _split(fetch, prefix)
+def walk(fetch: FetchPage, prefix: str, left_out: LeftOut = nothing) -> Iterator[Entry]:
+    """Every entry below `prefix`, in no particular order. At most `REQUESTS` pages are in flight or waiting.
+
+    `left_out`: whether a folder need not be listed. What is in one may come all the same, with that of its parent.
+    """
+    ranges, entries = _split(fetch, prefix, left_out)
     yield from entries
     with ThreadPoolExecutor(REQUESTS, "s3-list") as pool:
         waiting = deque(ranges)
@@ -118,7 +121,7 @@ def _from_above(refused: Range, top: str, error: AccessDenied) -> Range:
     return Range(top, after=refused.prefix[:-1] + ".", within=refused.prefix)
 
 
-def _split(fetch: FetchPage, prefix: str) -> tuple[list[Range], list[Entry]]:
+def _split(fetch: FetchPage, prefix: str, left_out: LeftOut) -> tuple[list[Range], list[Entry]]:
     """Ranges that together cover `prefix`, and the entries met while finding them."""
     open_prefixes, flat, entries = [prefix], [], []
     for _ in range(_LEVELS):
@@ -133,7 +136,7 @@ def _split(fetch: FetchPage, prefix: str) -> tuple[list[Range], list[Entry]]:
                 flat.append(Range(current))
             else:
                 entries += level.entries
-                deeper += level.folders
+                deeper += [folder for folder in level.folders if not left_out(folder)]
         open_prefixes = deeper
         if len(open_prefixes) + len(flat) >= REQUESTS:
             break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 
@@ -17,6 +17,16 @@ class Entry(NamedTuple):
     """Changes when the content may have changed; an opaque word of the store."""
     archived: bool = False
     """The object is in cold storage and cannot be read now."""
+    plain: bool = True
+    """Not a pipe, a socket or a device, which a folder may hold beside files."""
+
+
+LeftOut = Callable[[str], bool]
+
+
+def nothing(_path: str) -> bool:
+    """Nothing is left out."""
+    return False
 
 
 class Store(ABC):
@@ -51,9 +61,16 @@ class Store(ABC):
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Every object whose path starts with `prefix`, streaming, in path order within a folder or page."""
 
-    def walk(self) -> Iterator[Entry]:
-        """Every object in any order: what `list()` gives, by as many requests at once as the store takes."""
-        return self.list()
+    @abstractmethod
+    def find(self, path: str) -> Entry | None:
+        """One object as it is listed now, if it is."""
+
+    @abstractmethod
+    def walk(self, left_out: LeftOut = nothing) -> Iterator[Entry]:
+        """Every object in any order, by as many requests at once as the store takes.
+
+        `left_out` is asked about every path, and about that of a folder (with `/` at its end) before it is looked into.
+        """
 
     @abstractmethod
     def delete(self, path: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -194,6 +194,10 @@ class Output:
         self._rejects.append(
             {"stage": self.stage, "task": task, "key": key, "id": id, "reason": Reason(reason), "detail": detail}
         )
+
+    def rejected(self, reasons: Collection[str]) -> int:
+        """How many were rejected for one of these reasons so far."""
+        return sum(row["reason"] in reasons for row in self._rejects)
 
     def note(self, **facts: Any) -> None:
         self._facts.update(facts)

@@ -8,11 +8,28 @@ again; the price is three small objects a run. An output that lacks nothing has 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec
+
 from presel.errors import NotFound
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
+from presel.tables.stage import Stage, store_of
 from presel.tables.table_store import Output
+
+P = ParamSpec("P")
+
+
+class OpenStage(Stage[P]):
+    """A stage whose key also holds how often something could not be had. `lacks`: the fact that counts it."""
+
+    def __init__(self, body: Callable[Concatenate[Output, P], None], name: str, version: int, lacks: str) -> None:
+        super().__init__(body, name, version)
+        self._lacks = lacks
+
+    def key(self, inputs: Mapping[str, Any]) -> str:
+        return open_key(store_of(inputs), self.name, super().key(inputs), self._lacks)
 
 
 def open_key(store: str, stage: str, first: str, lacks: str) -> str:

@@ -9,7 +9,10 @@ from collections import Counter
 import pytest
 
 from presel.config import BudgetConfig
+from presel.dataset import versions
 from presel.demo.pool import draw
+from presel.errors import NotFound
+from presel.runs.explain_image import explain
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
 from tests.refresh.conftest import Pool, Refreshed
@@ -146,6 +149,27 @@ def test_an_overwritten_image_is_a_new_sample_and_the_old_one_is_gone(pool):
     assert second.embedded == 1
     assert row["sample_id"] not in second.rows
     check(pool, first, second)
+
+
+def test_a_verdict_goes_with_the_object_it_was_about(pool):
+    deleted, replaced = pool.images / "photo" / "bad one.jpg", pool.images / "photo" / "bad two.jpg"
+    for file in (deleted, replaced):
+        file.write_bytes(b"no picture")
+    bad = [file.relative_to(pool.images).as_posix() for file in (deleted, replaced)]
+    assert set(bad) <= {row["key"] for row in rejects(pool.refresh())}
+    deleted.unlink()
+    replaced.write_bytes(draw("photo", 951, 0).data)
+    after = pool.refresh()
+    assert not set(bad) & {row["key"] for row in rejects(after) if row["stage"] == "embed"}
+    assert all(row["images"] == row["usable"] + row["rejected"] for row in after.plan.values())
+    with pytest.raises(NotFound, match="not in the source any more"):
+        explain(after.record, bad[0])
+    told = explain(after.record, bad[1])
+    assert "rejected at embed" not in told.verdict
+
+
+def rejects(run: Refreshed) -> list[dict]:
+    return table_store.decode(versions.file(run.record.dataset, "rejects.parquet")).to_pylist()
 
 
 def test_copies_are_rejected_and_paid_for_by_nobody(pool):

@@ -99,10 +99,11 @@ class _Maker:
         vector /= np.linalg.norm(vector, axis=1, keepdims=True)
         rows = []
         for i in range(per_task):
-            content = digest(f"{task}/{i}/{self.seed}".encode())
             key = HOSTILE_KEY if (task, i) == ("ocr", 0) else f"{task}/{i:04d}.png"
-            rows.append({"sample_id": sample_id(task, content), "task": task, "key": key, "content": content})
-            rows[-1].update(cluster=int(label[i]), vector=vector[i], position=i, width=120, height=90)
+            rows.append({"task": task, "key": key, "cluster": int(label[i]), "vector": vector[i]})
+            rows[-1].update(position=i, width=120, height=90)
+            rows[-1]["content"] = self.draw(ordinal, rows[-1])
+            rows[-1]["sample_id"] = sample_id(task, rows[-1]["content"])
         rows.sort(key=lambda row: row["sample_id"])
         plain = [row for row in rows if row["key"] != HOSTILE_KEY]
         hostile = [row for row in rows if row["key"] == HOSTILE_KEY]
@@ -116,8 +117,6 @@ class _Maker:
             row.update(order=order, picked=True)
         answered = ranked[dropped : quota + dropped] if dropped else ranked[:quota]
         irs = np.clip(rng.normal(0.5 + 0.05 * ordinal, 0.08, len(reference)), 0.05, None)
-        for row in [*reference, *answered]:
-            self.draw(ordinal, row)
         return {
             "task": task,
             "rows": rows,
@@ -128,9 +127,9 @@ class _Maker:
             "irs": irs,
         }
 
-    def draw(self, ordinal: int, row: dict[str, Any]) -> None:
-        """A picture with a shape per cluster, in the task's colour; the key's slashes become folders."""
-        rng = np.random.default_rng([ordinal, row["position"]])
+    def draw(self, ordinal: int, row: dict[str, Any]) -> str:
+        """A picture with a shape per cluster, in the task's colour; the key's slashes become folders. Returns its digest."""
+        rng = np.random.default_rng([ordinal, row["position"], self.seed])
         picture = Image.new("RGB", (row["width"], row["height"]), _colour(ordinal / 10, 0.12, 0.96))
         pen = ImageDraw.Draw(picture)
         for _ in range(2 + row["cluster"]):
@@ -143,6 +142,7 @@ class _Maker:
         path = self.images / row["key"]
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(path)
+        return digest(path.read_bytes())
 
     def answers(self, stage: str, made: dict[str, Any], rows: list[dict[str, Any]]) -> TableRef:
         out = self.output(stage, made["task"])

@@ -34,10 +34,17 @@ def test_all_images_cost_each_task_s_mean_price_and_the_pool_s_where_none_was_bo
 
 
 def test_rejects_of_no_planned_task_count_in_the_total_only() -> None:
-    rejects = [{"task": "a"}, {"task": "a"}, {"task": ""}]
+    rejects = [{"task": task, "stage": "embed"} for task in ("a", "a", "")]
     lines = task_lines([plan("a", 10)], [], rejects)
     assert lines[0].rejected == 2
     assert totals(lines, rejects).rejected == 3
+
+
+def test_a_sample_that_is_passed_over_later_is_no_rejected_object() -> None:
+    rejects = [{"task": "a", "stage": stage} for stage in ("ingest", "embed", "assemble", "rank", "instruct", "score")]
+    lines = task_lines([plan("a", 10)], [], rejects)
+    assert (lines[0].rejected, lines[0].passed_over) == (3, 3)
+    assert (totals(lines, rejects).rejected, totals(lines, rejects).passed_over) == (3, 3)
 
 
 def test_tasks_without_a_usable_image_are_not_counted_as_tasks() -> None:

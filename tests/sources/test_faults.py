@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,13 +14,14 @@ from presel.config import SourceConfig
 from presel.demo.setting import environment
 from presel.errors import AlreadyExists, StorageError, StorageUnavailable
 from presel.images import Rejected
+from presel.keys import digest
 from presel.sources import open_source
 from presel.stages.ingest import ingest
 from presel.storage import open_store, s3_bulk, s3_deadline
 from presel.storage.s3 import client
 from presel.tables import table_store
 from tests.s3_faults import Mood, faulty
-from tests.stages.pools import keys, put, run
+from tests.stages.pools import keys, picture, put, run
 from tests.storage_servers import new_bucket
 
 
@@ -108,6 +110,64 @@ def test_what_obstore_cannot_name_is_read_through_passing_faults_too(fault: str,
     data = source.read(key, entry.etag, entry.size)
     assert isinstance(data, bytes)
     assert len(data) == entry.size
+
+
+@pytest.mark.parametrize("fault", ["short", "zeros", "page", "refused", "gone", "cut", "reset"])
+def test_a_picture_that_comes_wrong_once_is_read_again(fault: str, mood: Mood) -> None:
+    """When it is embedded and when it is instructed. A key's fault is over after the first read, so each has its own."""
+    uri = new_bucket()
+    put(uri, f"t/{fault}/listed.jpg", f"t/{fault}/chosen.jpg", f"t/{fault}//odd.jpg", "t/fine.jpg")
+    right = {key: picture(zlib.crc32(key.encode())) for key in (f"t/{fault}/chosen.jpg", f"t/{fault}//odd.jpg")}
+    source = open_source(SourceConfig(uri=uri))
+    entries = {key: entry for key, _, entry in source.entries()}
+    listed = entries[f"t/{fault}/listed.jpg"]
+    assert digest(source.read(listed.path, listed.etag, listed.size)) == listed_digest(listed.path)
+    for key, data in right.items():
+        assert source.read_content(key, digest(data)) == data
+
+
+def listed_digest(key: str) -> str:
+    return digest(picture(zlib.crc32(key.encode())))
+
+
+@pytest.mark.parametrize("fault", ["always-short", "always-zeros", "forbidden"])
+def test_a_picture_that_never_comes_right_is_unreadable_and_not_called_changed(fault: str, mood: Mood) -> None:
+    uri, key = new_bucket(), f"t/{fault}/1.jpg"
+    put(uri, key)
+    refused = open_source(SourceConfig(uri=uri)).read_content(key, listed_digest(key))
+    assert isinstance(refused, Rejected)
+    assert refused.reason == "unreadable"
+
+
+def test_a_picture_that_was_overwritten_is_called_changed(uri: str) -> None:
+    put(uri, "t/1.jpg")
+    open_store(uri).write("t/1.jpg", picture(1))
+    refused = open_source(SourceConfig(uri=uri)).read_content("t/1.jpg", listed_digest("t/1.jpg"))
+    assert isinstance(refused, Rejected)
+    assert refused.reason == "changed"
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_how_many_objects_may_fail_does_not_depend_on_their_order(first: bool, mood: Mood) -> None:
+    uri = new_bucket()
+    broken, fine = [f"t/broken/{number}.jpg" for number in range(4)], [f"t/{number}.jpg" for number in range(3)]
+    put(uri, *broken, *fine)
+    source = open_source(SourceConfig(uri=uri))
+    source.expect(400)
+    with environment(AWS_MAX_ATTEMPTS="1"):
+        got = list(map(source.read, [*broken, *fine] if first else [*fine, *broken]))
+    assert sum(isinstance(data, Rejected) for data in got) == 4
+
+
+def test_a_key_that_is_listed_again_counts_once(mood: Mood, tmp_path: Path) -> None:
+    uri = new_bucket()
+    put(uri, *keys("a", *range(12)), *keys("b", *range(5)))
+    open_store(uri).write("a/empty.jpg", b"")
+    mood.lists = deque(["repeated"] * 3)
+    catalog = ingest(SourceConfig(uri=uri), str(tmp_path))
+    assert (catalog.rows, catalog.rejects) == (17, 1)
+    assert table_store.facts(catalog)["listed"] == {"a": 13, "b": 5}
+    assert ingest(SourceConfig(uri=uri), str(tmp_path)) == catalog
 
 
 def test_many_objects_on_which_the_server_fails_are_the_server(mood: Mood) -> None:

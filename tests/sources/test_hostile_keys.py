@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
+from presel.config import SourceConfig
+from presel.errors import AccessDenied
+from presel.sources import open_source
 from presel.storage import open_store
 from presel.storage.s3 import client
 from presel.tables import table_store
@@ -81,9 +84,9 @@ def test_every_file_that_a_folder_may_hold_is_a_sample_or_a_reject(
     assert rows == set(wanted)
     assert refused == {
         "t/caf\\udce9.jpg": "unreadable",
-        "t/pipe.jpg": "zero_byte",
-        "t/zero.jpg": "zero_byte",
-        "t/socket.jpg": "zero_byte",
+        "t/pipe.jpg": "unreadable",
+        "t/zero.jpg": "unreadable",
+        "t/socket.jpg": "unreadable",
         "t/loop.jpg": "unreadable",
         "t/broken.jpg": "unreadable",
     }
@@ -100,6 +103,41 @@ def test_links_to_folders_are_followed_and_loops_are_not(tmp_path: Path) -> None
     (elsewhere / "back").symlink_to(pool)
     assert {entry.path for entry in open_store(str(pool)).list()} == {"chart/1.jpg", "photo/1.jpg"}
     assert open_store(str(pool)).read("chart/1.jpg") == b"x"
+
+
+def test_links_between_folders_do_not_multiply_files(tmp_path: Path) -> None:
+    for name in "abcdefgh":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"x")
+    for one in "abcdefgh":
+        for other in "abcdefgh":
+            (tmp_path / one / f"to {other}").symlink_to(tmp_path / other)
+    assert [entry.path for entry in open_store(str(tmp_path)).list()] == [f"{name}/1.jpg" for name in "abcdefgh"]
+
+
+EXCLUDE = ("lost+found", "*.tmp", "raw/**/thumbs", "/top.jpg", "drafts/")
+
+
+def test_what_is_excluded_is_not_there(uri: str) -> None:
+    kept = ["a/1.jpg", "a/top.jpg", "a/raw/thumbs/1.jpg", "b/drafts", "raw/thumbs.jpg"]
+    left_out = ["lost+found/x.jpg", "a/lost+found/y/z.jpg", "a/1.tmp", "raw/thumbs/1.jpg", "raw/x/y/thumbs/1.jpg"]
+    for key in [*kept, *left_out, "top.jpg", "drafts/1.jpg", "a/drafts/b/1.jpg"]:
+        open_store(uri).write(key, b"x")
+    listed = open_source(SourceConfig(uri=uri, exclude=EXCLUDE)).entries()
+    assert sorted(key for key, _, _ in listed) == sorted(kept)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_looked_into_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    for name in ("a", "lost+found"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(b"x")
+    (tmp_path / "lost+found").chmod(0)
+    with pytest.raises(AccessDenied, match=r"lost\+found.*source\.exclude"):
+        list(open_source(SourceConfig(uri=str(tmp_path))).entries())
+    listed = open_source(SourceConfig(uri=str(tmp_path), exclude=("lost+found",))).entries()
+    assert [key for key, _, _ in listed] == ["a/1.jpg"]
+    (tmp_path / "lost+found").chmod(0o755)
 
 
 def test_a_folder_that_vanishes_while_it_is_listed_ends_no_listing(tmp_path: Path) -> None:

@@ -71,6 +71,18 @@ def test_a_rejects_seat_goes_to_its_own_clusters_next_sample(pool: Pool) -> None
     assert sorted(reasons(ref)) == ["changed", "unreadable"]
 
 
+def test_a_picture_that_could_not_be_read_is_asked_about_again(pool: Pool) -> None:
+    away = pool.file(1).rename(pool.file(1).with_suffix(".away"))
+    with serve(looks) as endpoint:
+        first = pool.instruct(generator(endpoint.url), picked=4)
+        assert pool.instruct(generator(endpoint.url), picked=4).digest == first.digest
+        away.rename(pool.file(1))
+        again = pool.instruct(generator(endpoint.url), picked=4)
+    assert (names(first), reasons(first)) == ({"0000", "0002", "0003", "0004"}, ["unreadable"])
+    assert (names(again), reasons(again)) == ({"0000", "0001", "0002", "0003"}, [])
+    assert endpoint.counts.total == 5
+
+
 def test_a_successor_that_fails_is_succeeded_in_turn(pool: Pool) -> None:
     for i in (0, 2, 4):
         pool.file(i).unlink()

@@ -42,8 +42,9 @@ def test_the_report_holds_page_map_and_gallery(run: RunRecord) -> None:
 def test_two_versions_of_the_same_content_have_two_reports(run: RunRecord) -> None:
     assert run.dataset is not None
     later = run.dataset.model_copy(update={"digest": "another version"})
+    source, images = run.config.source, run.config.encoder.images
     keys = {
-        build.key({"dataset": ref, "samples": run.samples, "model": run.model, "source": run.config.source})
+        build.key({"dataset": ref, "samples": run.samples, "model": run.model, "source": source, "images": images})
         for ref in (run.dataset, later)
     }
     assert len(keys) == 2
@@ -64,3 +65,16 @@ def test_images_that_are_gone_leave_the_report_whole(run: RunRecord, tmp_path: P
     contents = gather(run.dataset, run.samples, run.model, SourceConfig(uri=str(tmp_path)))
     assert contents.pictures == {}
     assert contents.records
+
+
+def test_a_picture_that_was_overwritten_after_the_run_is_not_shown(tmp_path: Path) -> None:
+    made = make(tmp_path, tasks=("chart", "ocr"), per_task=40)
+    record = made.model_copy(update={"dataset": publish(made)})
+    assert record.dataset is not None
+    before = gather(record.dataset, record.samples, record.model, record.config.source)
+    rows = {row["sample_id"]: row for row in before.shown.rows()}
+    assert before.pictures.keys() == rows.keys()
+    other, first = rows.values().__iter__().__next__(), list(rows.values())[-1]
+    Path(record.config.source.uri, first["key"]).write_bytes(Path(record.config.source.uri, other["key"]).read_bytes())
+    after = gather(record.dataset, record.samples, record.model, record.config.source)
+    assert before.pictures.keys() - after.pictures.keys() == {first["sample_id"]}
