@@ -57,7 +57,10 @@ class Reason(StrEnum):
     TURNS = "turns", "The answer has fewer turns than were asked for."
     ALTERNATION = "alternation", "A question is asked twice, or a response says its question back."
     PLACEHOLDER = "placeholder", "A turn holds an image placeholder such as `<image>`."
-    LENGTH = "length", "The answer was cut at the limit of output tokens."
+    LENGTH = (
+        "length",
+        "The answer stops in the middle: at the limit of output tokens, or where no server says that it ends.",
+    )
     TOO_LONG = (
         "too_long",
         "A turn has more than 20,000 characters; when scoring, the sample has more tokens than `reference_model.max_length`.",
@@ -70,6 +73,7 @@ class Reason(StrEnum):
     CONNECTION = "connection", "The connection broke at every try, while other requests got their answers."
     SERVER_ERROR = "server_error", "The server failed at every try, while other requests got their answers."
     BROKEN_BODY = "broken_body", "What came could not be read at any try, while other requests got their answers."
+    THROTTLED = "throttled", "The server said 429 to every try, while other requests got their answers."
     UNAVAILABLE = "unavailable", "Nobody got an answer meanwhile; the next run asks again."
     CAP_REACHED = (
         "cap_reached",

@@ -8,10 +8,14 @@ one, bought by accident, is money lost and counted, but the record keeps saying 
 
 An answer names its format and holds a checksum over what stands before it, so that `presel verify` finds the byte that a
 disk changed inside a sentence. Answers from before there were any have neither, and are read all the same.
+
+What an older release kept although it was none (an error in a body with status 200) stays where it is, and counts as not
+there: the answer that was bought in its place lies beside it, `<request key>-1.json`.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +23,7 @@ from typing import Any
 
 from presel.concurrency.ahead import ahead, shared_pool
 from presel.errors import AlreadyExists, IntegrityError, NotFound
+from presel.instruct.completion import complaint, is_void, message_of, words_of
 from presel.instruct.words import printable, written
 from presel.keys import digest
 from presel.storage import Store
@@ -60,24 +65,33 @@ class Ledger:
 
     def find(self, key: str) -> Answer | None:
         """The answer to a request, if it was ever bought."""
-        try:
-            data = self.store.read(_path(key))
-        except NotFound:
-            return None
-        return self._decoded(key, data)
+        return next((found for _, found in self._kept(key) if not is_void(found.status, found.body)), None)
 
     def keep(self, answer: Answer) -> Answer:
         """Make an answer durable, and return the one that counts: this one, or an earlier one to the same request."""
-        try:
-            self.store.create(_path(answer.key), _encoded(answer))
-        except AlreadyExists:
-            return self.find(answer.key) or answer
-        return answer
+        name, data = answer.key, _encoded(answer)
+        while True:
+            try:
+                self.store.create(_path(name), data)
+                return answer
+            except AlreadyExists:
+                if found := self.find(answer.key):
+                    return found
+                name = f"{answer.key}-{len(list(self._kept(answer.key)))}"
 
     def all_keys(self) -> Iterator[str]:
-        """The keys of all answers, from the listing alone."""
+        """The names of all answers, from the listing alone: a key, but for what stands in the place of an error."""
         for entry in self.store.list(f"{FOLDER}/"):
             yield entry.path.rpartition("/")[2].removesuffix(".json")
+
+    def _kept(self, key: str) -> Iterator[tuple[str, Answer]]:
+        """Whatever was kept for a request, the first first, with its name."""
+        for number in itertools.count():
+            name = f"{key}-{number}" if number else key
+            found = self._read(name)
+            if found is None:
+                return
+            yield name, found
 
     def answers(self) -> Iterator[Answer]:
         """All answers, by key. Reads every object, 32 at a time: for exports, not for runs."""
@@ -93,9 +107,15 @@ class Ledger:
 
     def _looked_at(self, key: str) -> tuple[str, Answer | IntegrityError | None]:
         try:
-            return key, self.find(key)
+            return key, self._read(key)
         except IntegrityError as error:
             return key, error
+
+    def _read(self, name: str) -> Answer | None:
+        try:
+            return self._decoded(name, self.store.read(_path(name)))
+        except NotFound:
+            return None
 
     def _decoded(self, key: str, data: bytes) -> Answer:
         where, fix = self.store.locate(_path(key)), "restore it from a backup, or delete it to buy it again"
@@ -106,6 +126,8 @@ class Ledger:
             if mark and document.pop("sha256") != digest(sealed):
                 raise IntegrityError("a paid answer changed after it was written", where=where, fix=fix)
             document.pop("format", None)
+            if not isinstance(document.get("body"), dict) or not isinstance(document.get("request"), dict):
+                raise TypeError("it holds no request with an answer")
             return Answer(**document)
         except (ValueError, TypeError) as error:
             raise IntegrityError(f"a paid answer cannot be read: {error}", where=where, fix=fix) from error
@@ -118,13 +140,7 @@ def ls(ledger: Ledger, prefix: str = "") -> list[str]:
 
 def line(answer: Answer) -> dict[str, Any]:
     """One answer in a line, with the beginning of its words: `presel ledger ls --long`."""
-    choices = answer.body.get("choices")
-    message = choices[0].get("message") if choices else answer.body.get("error")
-    said = (
-        (message.get("content") or message.get("refusal") or message.get("message"))
-        if isinstance(message, dict)
-        else ""
-    )
+    said = words_of(answer.body) or message_of(answer.body).get("refusal") or complaint(answer.body) or ""
     told = {"key": answer.key, "answered": answer.answered, "model": answer.request["model"], "status": answer.status}
     spent = {"input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens, "cost_usd": answer.cost_usd}
     return {**told, **spent, "words": " ".join(printable(str(said or "")).split())[:60]}
@@ -133,7 +149,7 @@ def line(answer: Answer) -> dict[str, Any]:
 def show(ledger: Ledger, key: str) -> Answer:
     """One answer by its key or an unambiguous beginning of it: `presel ledger show`. Raises NotFound."""
     matches = [key] if len(key) == 32 else ls(ledger, key)
-    found = ledger.find(matches[0]) if len(matches) == 1 else None
+    found = ledger.find(matches[0].partition("-")[0]) if len(matches) == 1 else None
     if found is None:
         raise NotFound(
             "no such answer" if not matches else f"{len(matches)} answers start like this",

@@ -13,7 +13,7 @@ from typing import Any
 
 from presel.errors import require
 
-_LONGEST_REPAIR = 32_000
+LONGEST_REPAIR = 32_000
 """Characters. What is longer is not mended: json-repair takes 2 s for the worst 16,000, and time grows with the square."""
 _DEEPEST = 100
 """Levels of nesting. What can just be read can be too deep to be written, or read again inside a ledger entry."""
@@ -43,7 +43,7 @@ def parsed(text: str) -> Any:
 def mended(text: str) -> Any:
     """JSON as Python, mended where it is broken; None if there is none to be found."""
     found = parsed(text)
-    if found is not None or len(text) > _LONGEST_REPAIR:
+    if found is not None or len(text) > LONGEST_REPAIR:
         return found
     require("instruct", "mending a broken answer")
     import json_repair

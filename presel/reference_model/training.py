@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from presel.config import LoraConfig
@@ -63,7 +63,7 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
         self.model.model.train()
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), one_thread(self.model.device):
             torch.manual_seed(seed)
             return self._step(list(lessons))
 
@@ -129,6 +129,23 @@ class Trainer:
             ).logits
         losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
         return torch.stack([part.sum() for part in torch.split(losses, counts)])
+
+
+@contextmanager
+def one_thread(device: torch.device) -> Iterator[None]:
+    """Hold torch at one thread on a CPU: it groups its sums by thread, and a fit adds up what that does to the last bits.
+
+    One fit on two threads and on one ended in other bytes on one kind of CPU and in the same on another.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pieces(lessons: list[Lesson], size: int) -> Iterator[list[Lesson]]:

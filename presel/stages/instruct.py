@@ -74,7 +74,7 @@ def _instruct(
         log.warning(said, wanted.label, facts["unpaid"], picked)
 
 
-instruct = unfinished.OpenStage(_instruct, "instruct", 1, lacks="unanswered")
+instruct = unfinished.OpenStage(_instruct, "instruct", 2, lacks="unanswered")
 """instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
 
 

@@ -24,6 +24,8 @@ ATTEMPTS = 2
 BODY = json.dumps(completion())
 CHUNKED = f"{len(BODY):x}\r\n{BODY}\r\n0\r\n\r\n"
 DEEP = "[" * 200_000
+UPSTREAM = {"code": 429, "message": "Provider returned error"}
+SILENT = {"role": "assistant", "content": None}
 
 
 def turns(question: Any = "What is it?", response: Any = "A picture.") -> str:
@@ -58,6 +60,23 @@ GOOD: dict[str, bytes] = {
         "x-ratelimit-reset-tokens: 99999999999999999999h",
     ),
     "latin-1 headers": answer(TURNS, "x-note: caf\xe9"),
+    "a thought before": answer(f'<think>Perhaps {{"turns": []}}?</think>{TURNS}'),
+    "two thoughts": answer(f"<think>[</think><thinking>{{</thinking>\n{TURNS}"),
+    "a thought in a thought": answer(f"<think>a<think>b</think>c {{</think>{TURNS}"),
+    "a thought without its beginning": answer(f'Well, {{"turns": [1]}}.\n</think>\n\n{TURNS}'),
+    "a thought as a part": answer(
+        [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "{"}]},
+            {"type": "reasoning", "text": "["},
+            {"type": "text", "text": TURNS},
+        ]
+    ),
+    "thoughts of others": answer(f"[THINK]{{[/THINK]{TURNS}"),
+    "channels": answer(f"<|channel|>analysis<|message|>{{<|end|><|start|>assistant<|channel|>final<|message|>{TURNS}"),
+    "a sentence that quotes a thought": answer(turns("What does it say?", "It says </think>.")),
+    "an error of no meaning": answer(f"```json\n{TURNS}\n```", error={"code": 0, "message": "success"}),
+    "an error after the whole answer": answer(TURNS, finish="error"),
+    "a list of one": http(200, f"[{BODY}]"),
     "fenced": answer(f"```json\n{TURNS}\n```"),
     "half of a bracket missing": answer(TURNS[:-2]),
     "NUL": answer(turns("What\x00 is it?", "A \x00picture.")),
@@ -72,18 +91,27 @@ GOOD: dict[str, bytes] = {
 """All of these hold an answer."""
 
 REJECTS: dict[str, tuple[bytes, str, int]] = {
+    "a thought that is never closed": (answer(f"<think>It may be {TURNS}"), "empty", 2),
+    "half a sentence, null": (answer(TURNS[:-6], finish=None), "length", 2),
+    "half a sentence, eos": (answer(TURNS[:-6], finish="eos"), "length", 2),
+    "half a sentence, stop": (answer(TURNS[:-6]), "length", 2),
+    "missing brackets, null": (answer(TURNS[:-2], finish=None), "length", 2),
+    "missing brackets, unknown": (answer(TURNS[:-2], finish="because"), "length", 2),
+    "missing brackets, model_length": (answer(TURNS[:-2], finish="model_length"), "length", 2),
+    "missing brackets, MAX_TOKENS": (answer(TURNS[:-2], finish="MAX_TOKENS"), "length", 2),
+    "missing brackets, max_tokens": (answer(TURNS[:-2], finish="FinishReason.max_tokens"), "length", 2),
+    "SAFETY": (answer("", finish="SAFETY"), "content_filter", 1),
     "content null": (answer(None), "empty", 2),
     "only spaces": (answer(" \n\t "), "empty", 2),
     "tool calls": (answer(None, message={"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}), "empty", 2),
     "content an object": (answer({"turns": []}), "empty", 2),
     "message a string": (answer(message="hello"), "empty", 2),
     "message a list": (answer(message=[1]), "empty", 2),
-    "message missing": (http(200, json.dumps({"choices": [{"finish_reason": "stop"}]})), "empty", 2),
     "length": (answer(TURNS[:30], finish="length"), "length", 2),
     "length and nothing": (answer("", finish="length"), "length", 2),
     "filter": (answer("", finish="content_filter"), "content_filter", 1),
     "refusal is an object": (answer(None, message={"refusal": {"why": "no"}, "content": None}), "refused", 1),
-    "half JSON": (answer('{"turns": [{"quest'), "schema", 2),
+    "half JSON": (answer('{"turns": [{"quest'), "length", 2),
     "JSON of something else": (answer('{"a": 1}'), "invalid_json", 2),
     "turns of numbers": (answer('{"turns": [1, 2]}'), "schema", 2),
     "turns of turns": (answer('{"turns": {"turns": {"turns": 1}}}'), "invalid_json", 2),
@@ -139,6 +167,21 @@ NO_ANSWER: dict[str, tuple[bytes, str]] = {
     "529": (failure(529, "overloaded_error"), "server_error"),
     "599": (http(599, b""), "server_error"),
     "an error with status 200": (http(200, '{"error": {"message": "no", "code": null}}'), "server_error"),
+    "an error in words with status 200": (http(200, '{"error": "overloaded"}'), "server_error"),
+    "a detail with status 200": (http(200, '{"detail": "upstream timed out"}'), "server_error"),
+    "a list of errors with status 200": (http(200, '[{"error": {"code": 503, "message": "no"}}]'), "server_error"),
+    "an error beside an empty choice": (answer(None, usage=None, finish=None, error=UPSTREAM), "server_error"),
+    "an error in the choice": (
+        http(200, json.dumps({"choices": [{"error": UPSTREAM, "message": SILENT}]})),
+        "server_error",
+    ),
+    "an error in the message": (answer(message={**SILENT, "error": UPSTREAM}, usage=None), "server_error"),
+    "an error that was billed": (answer("", finish="error"), "server_error"),
+    "an error after half an answer": (answer(TURNS[:30], finish="error"), "server_error"),
+    "an error beside half an answer": (answer(TURNS[:30], error=UPSTREAM), "server_error"),
+    "nothing and no usage": (answer(None, usage=None), "broken_body"),
+    "nothing and a usage of nothing": (answer("", usage={"prompt_tokens": 0, "completion_tokens": 0}), "broken_body"),
+    "message missing": (http(200, json.dumps({"choices": [{"finish_reason": "stop"}]})), "broken_body"),
 }
 """Name -> what is said, the reject's reason after all tries."""
 
@@ -183,6 +226,7 @@ def test_what_is_no_answer_is_asked_again_a_bounded_number_of_times(said: bytes,
     with hostile(pool, {0: always(said)}) as endpoint:
         ref = pool.instruct(generator(endpoint.url, attempts=ATTEMPTS, timeout=0.5), picked=3)
     assert (ref.rows, set(reasons(ref)) <= {reason, "unavailable"}) == (3, True)
+    assert len(list(Ledger(open_store(pool.store)).all_keys())) == 3, "none of it is an answer, and kept as one"
     assert reason in table_store.rejects(ref)["reason"][0].as_py() + table_store.rejects(ref)["detail"][0].as_py()
     assert ATTEMPTS <= endpoint.requests[0] <= 2 * ATTEMPTS
     assert spending(open_store(pool.store))["reserved_usd"] == 0

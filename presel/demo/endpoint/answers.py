@@ -63,7 +63,7 @@ def completion(question: Question, turns: Sequence[tuple[str, str]], fault: str 
         ensure_ascii=False,
     )
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    finish = "stop"
+    finish: str | None = "stop"
     # A model that was told what was wrong, or given more room, does better: follow-ups are never spoiled like their first.
     if fault == "refusal":
         message.update(content=None, refusal="I'm sorry, I can't help with that picture.")
@@ -77,6 +77,10 @@ def completion(question: Question, turns: Sequence[tuple[str, str]], fault: str 
         message["content"] = ""
     elif fault == "fenced":
         message["content"] = f"Here it is:\n```json\n{text[:-1]},}}\n```"
+    elif fault == "thinks":
+        message["content"] = f'<think>Something like {{"turns": []}}, or {{"turns": [1]}}?</think>\n{text}'
+    elif fault == "half" and not _follow_up(question):
+        message["content"], finish = text[: len(text) // 2], None
     usage = None if fault == "no_usage" else _usage(question, message["content"] or message["refusal"] or "")
     return {
         "id": f"chatcmpl-{question.digest[:24]}",
@@ -90,6 +94,20 @@ def completion(question: Question, turns: Sequence[tuple[str, str]], fault: str 
 
 def failure(code: str, message: str, kind: str = "invalid_request_error") -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def disguised(question: Question, in_choice: bool) -> dict[str, Any]:
+    """How a router says that the model behind it failed: with status 200, in the body or in a choice."""
+    error = {"code": 429, "message": "Provider returned error: rate-limited upstream."}
+    message = {"role": "assistant", "content": None}
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": "error" if in_choice else None}
+    return {
+        "id": f"gen-{question.digest[:24]}",
+        "object": "chat.completion",
+        "model": question.model,
+        "choices": [{**choice, **({"error": error} if in_choice else {})}],
+        **({} if in_choice else {"error": error}),
+    }
 
 
 def looks(picture: bytes, words: str, _request: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -11,7 +11,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-ON_THE_WAY = ("rate_limit", "server_error", "reset", "slow", "hang", "truncated", "html")
+ON_THE_WAY = (
+    "rate_limit",
+    "server_error",
+    "reset",
+    "slow",
+    "hang",
+    "truncated",
+    "html",
+    "error_in_200",
+    "error_in_choice",
+)
 OF_A_BATCH = ("batch_expires", "batch_fails")
 OF_THE_ANSWER = (
     "refusal",
@@ -23,6 +33,8 @@ OF_THE_ANSWER = (
     "empty",
     "no_usage",
     "unfit",
+    "thinks",
+    "half",
 )
 
 PROFILES: Mapping[str, Mapping[str, float]] = {
@@ -45,6 +57,8 @@ PROFILES: Mapping[str, Mapping[str, float]] = {
         "slow": 0.04,
         "truncated": 0.04,
         "html": 0.02,
+        "error_in_200": 0.01,
+        "error_in_choice": 0.01,
         "refusal": 0.02,
         "content_filter": 0.02,
         "filtered_400": 0.02,
@@ -53,6 +67,8 @@ PROFILES: Mapping[str, Mapping[str, float]] = {
         "fenced": 0.08,
         "empty": 0.02,
         "no_usage": 0.05,
+        "thinks": 0.05,
+        "half": 0.02,
         "batch_expires": 0.3,
         "batch_fails": 0.1,
     },

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
-from presel.demo.endpoint.answers import Annotate, Question, completion, failure, understood
+from presel.demo.endpoint.answers import Annotate, Question, completion, disguised, failure, understood
 from presel.demo.endpoint.faults import Faults
 from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
@@ -122,6 +122,9 @@ class Endpoint:
         if fault == "html":
             page = Reply(200, b"<html><body>502 Bad Gateway</body></html>", {}, "whole", "text/html")
             return self._noted(question, fault, page, now, billed=True)
+        if fault in ("error_in_200", "error_in_choice"):
+            body = disguised(question, fault == "error_in_choice")
+            return self._noted(question, fault, reply(200, body), now)
         manner = fault if fault in ("reset", "slow", "hang", "truncated") else "whole"
         return self._answer(question, fault, manner, now)
 
@@ -161,6 +164,10 @@ class Endpoint:
             spoiled = reply(status, failure(on_the_way, "Not now."))
             self._noted(question, on_the_way, spoiled, None)
             return status, failure(on_the_way, "Not now.")
+        if on_the_way in ("error_in_200", "error_in_choice"):
+            body = disguised(question, on_the_way == "error_in_choice")
+            self._noted(question, on_the_way, reply(200, body), None)
+            return 200, body
         status, body, fault = self._answered(question)
         self._noted(question, fault, reply(status, body), None, billed=status == 200)
         return status, body
@@ -179,6 +186,8 @@ class Endpoint:
         done = self.batches.reply(incoming) or reply(404, failure("not_found", f"no such path: {incoming.path}"))
         if fault == "html":
             return Reply(200, b"<html><body>502 Bad Gateway</body></html>", {}, "whole", "text/html")
+        if fault in ("error_in_200", "error_in_choice"):
+            return reply(200, failure("server_error", "The server had an error."))
         return replace(done, manner=fault or "whole")
 
     def _noted(

@@ -18,6 +18,7 @@ import openai
 
 from presel.errors import EndpointRefused
 from presel.images.reasons import Reason
+from presel.instruct.completion import choice_of, complaint, has_usage, is_void
 from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.words import parsed, printable
@@ -55,12 +56,25 @@ class Reading:
                 billed=True,
                 headers=headers,
             )
-        if isinstance(body.get("error"), Mapping) and not body.get("choices"):
-            code = body["error"].get("code")  # some routers report failures of the model behind them with status 200
-            return self._status(code if isinstance(code, int) else 502, json.dumps(body), headers)
-        if not _has_choice(body):
-            return Failed(Reason.BROKEN_BODY, "no `choices` in the answer", billed=True, headers=headers)
+        if (error := complaint(body)) is not None:
+            return self._in_disguise(error, body, headers)
+        if is_void(200, body):
+            what = "an empty answer without `usage`" if choice_of(body) else "no `choices` in the answer"
+            return Failed(Reason.BROKEN_BODY, what, billed=True, headers=headers)
         return Answered(200, body, headers)
+
+    def _in_disguise(self, error: Any, body: Mapping[str, Any], headers: Mapping[str, str]) -> Outcome:
+        """An error with status 200, of a model behind a router: of the moment, or about the account or the picture."""
+        text = json.dumps({"error": error})
+        said = _error(self._secret.out_of_message(text))
+        if out_of_credit(text) or said["code"] in ("401", "402"):
+            return self._status(int(said["code"]) if said["code"].isdigit() else 402, text, headers)
+        if said["code"].startswith(_ABOUT_THE_PICTURE):
+            return Answered(400, {"error": said}, headers)
+        message = " ".join(part for part in (said["code"], said["message"]) if part)
+        return Failed(
+            Reason.SERVER_ERROR, f"an error with status 200: {message}", billed=has_usage(body), headers=headers
+        )
 
     def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
         error = _error(self._secret.out_of_message(text))
@@ -77,7 +91,7 @@ class Reading:
                 where=self._where,
                 fix=FATAL.get(status, FATAL[404]),
             )
-        if any(code.startswith(word) for word in _ABOUT_THE_PICTURE):
+        if code.startswith(_ABOUT_THE_PICTURE):
             return Answered(400, {"error": {"code": code, "message": message}}, headers)
         if text.lstrip().startswith("{") and _json(text) is None:  # cut on its way: it may have been about the picture
             return Failed(Reason.BROKEN_BODY, f"{status} with half a body", billed=False, headers=headers)
@@ -129,13 +143,11 @@ def out_of_credit(text: str) -> bool:
 
 
 def _json(text: str) -> dict[str, Any] | None:
+    """A body; some compatible endpoints put it into a list."""
     body = parsed(text)
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     return body if isinstance(body, dict) else None
-
-
-def _has_choice(body: Mapping[str, Any]) -> bool:
-    choices = body.get("choices")
-    return isinstance(choices, list) and bool(choices) and isinstance(choices[0], Mapping)
 
 
 def _error(text: str) -> dict[str, str]:
@@ -145,4 +157,5 @@ def _error(text: str) -> dict[str, str]:
     if not isinstance(error, Mapping):
         return {"code": "", "message": printable(str(error))[:300]}
     code = error.get("code") or error.get("type") or ""
-    return {"code": str(code), "message": printable(str(error.get("message") or body.get("detail") or ""))[:300]}
+    said = error.get("message") or body.get("detail") or body.get("message") or ""
+    return {"code": str(code), "message": printable(str(said))[:300]}

@@ -14,7 +14,7 @@ from typing import Any
 
 from presel.images.reasons import Reason
 from presel.instruct.ledger import Answer
-from presel.instruct.questions.parsing import QUOTED, Problem, Turn, text_of
+from presel.instruct.questions.parsing import QUOTED, Problem, Turn, said_by, text_of
 from presel.instruct.questions.request import Request
 from presel.instruct.words import mended, printable
 
@@ -60,7 +60,7 @@ def _question(opening: Request, turns: Sequence[Turn], criteria: str) -> Request
 def _verdict(answer: Answer) -> tuple[bool | None, str]:
     if answer.status != 200:
         return None, ""
-    found = mended(text_of(answer))
+    found = mended(said_by(answer))
     if not isinstance(found, Mapping) or not isinstance(found.get("fit"), bool):
         return None, ""
     return bool(found["fit"]), printable(str(found.get("reason") or "no reason given"))[:300]

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from presel.images.reasons import Reason
+from presel.instruct.completion import cut, ending, message_of, spoken, words_of
 from presel.instruct.ledger import Answer
 from presel.instruct.questions.schemas import SCHEMA, Schema, is_own, violation
-from presel.instruct.words import encodable, mended, parsed, printable, written
+from presel.instruct.words import LONGEST_REPAIR, mended, printable, written
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,16 @@ def read(answer: Answer, turns: int, schema: Schema = SCHEMA) -> Turns | Problem
     """The turns of an answer that should hold `turns` of them and fit `schema`."""
     if answer.status != 200:
         return Problem(Reason.DECLINED, _error_text(answer.body))
-    choice = answer.body["choices"][0]
-    message = _message(answer)
-    finish = choice.get("finish_reason")
-    if finish == "content_filter":
+    end, refusal = ending(answer.body), message_of(answer.body).get("refusal")
+    if end == "filter":
         return Problem(Reason.CONTENT_FILTER, "the provider's filter stopped the answer")
-    if message.get("refusal"):
-        return Problem(Reason.REFUSED, printable(str(message["refusal"]))[:300])
-    text = text_of(answer)
-    if finish == "length" and parsed(text) is None:  # repair would take half a sentence for a whole one
+    if refusal:
+        return Problem(Reason.REFUSED, printable(str(refusal))[:300])
+    text = said_by(answer)
+    if end == "length" and cut(text, end):
         return Problem(Reason.LENGTH, f"cut at {answer.output_tokens} tokens", "longer")
+    if len(text) <= LONGEST_REPAIR and cut(text, end):
+        return Problem(Reason.LENGTH, "it stops in the middle", "again")
     found = _turns(text, schema)
     return found if isinstance(found, Problem) else _checked(found, turns)
 
@@ -64,17 +65,13 @@ def _checked(found: Turns, turns: int) -> Turns | Problem:
 
 
 def text_of(answer: Answer) -> str:
-    """The words of the first choice; servers differ in whether they come as one string or in parts."""
-    content = _message(answer).get("content")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
-    return encodable(content) if isinstance(content, str) else ""
+    """The words of the first choice as they came: what a follow-up quotes, and so part of its key."""
+    return words_of(answer.body)
 
 
-def _message(answer: Answer) -> Mapping[str, Any]:
-    """The first choice's message; nothing, if a server put something else in its place."""
-    message = answer.body["choices"][0].get("message")
-    return message if isinstance(message, Mapping) else {}
+def said_by(answer: Answer) -> str:
+    """The same without the thoughts before them."""
+    return spoken(words_of(answer.body))
 
 
 def _turns(text: str, schema: Schema) -> Turns | Problem:
