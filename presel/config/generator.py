@@ -13,6 +13,8 @@ from presel.keys import Operational
 
 _OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
 
+_KEYS = ("authorization", "key", "token", "secret", "cookie")
+
 
 def _as_json(value: object) -> object:
     """A mapping as JSON text, its order kept: a configuration is hashed and compared, and a form shows text."""
@@ -31,6 +33,14 @@ def _is_extra(text: str | None) -> str | None:
     if not isinstance(fields, dict) or fields.keys() & _OURS:
         raise ValueError(f"more fields of a request are an object without {', '.join(sorted(_OURS))}")
     return text if fields else None
+
+
+def _is_no_key(headers: dict[str, str]) -> dict[str, str]:
+    """A key belongs into the environment: a configuration is kept, shown and hashed."""
+    for name, value in headers.items():
+        if any(word in name.lower() for word in _KEYS) and "${" not in value:
+            raise ValueError(f"the header {name} holds a key: write `${{NAME}}` and set that environment variable")
+    return headers
 
 
 class TurnConfig(Section):
@@ -109,7 +119,7 @@ class RequestConfig(Section):
     extra_body: Annotated[str | None, BeforeValidator(_as_json), AfterValidator(_is_extra)] = Field(
         None, description="more fields of a request, as JSON or as a mapping: `{top_k: 1}`"
     )
-    extra_headers: Annotated[dict[str, str], Operational] = Field(
+    extra_headers: Annotated[dict[str, str], AfterValidator(_is_no_key), Operational] = Field(
         default_factory=dict, description="more headers of a request; `${NAME}` is taken from the environment"
     )
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from presel.config import GeneratorConfig
 from presel.errors import EndpointUnavailable
 from presel.instruct.batch.log import BatchLog
+from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
@@ -136,31 +137,33 @@ class Engine:
     async def _ask(self, request: Request, picture: Callable[[], bytes], urgent: bool) -> tuple[Answer, bool]:
         batch = self.generator.batch
         live = self.generator.mode == "live" or (urgent and batch.finish_live)
-        at_once = live and self._desk.stopped is None and not self._batches.expects(request.key)
-        found, made = await self.prepared(self._paid_or_made, request, picture if at_once else None)
-        found = found or await self._batches.fetched(request.key)
+        asked = self._accepted.fitted(request)
+        at_once = live and self._desk.stopped is None and not self._batches.expects(asked.key)
+        found, made = await self.prepared(self._paid_or_made, (request, asked), picture if at_once else None)
+        found = found or await self._batches.fetched(asked.key)
         if found is not None:
             return found, False
         if self._desk.stopped is not None:  # whoever goes on without its answers need not read its pictures
             raise self._desk.stopped
 
         if not live:
-            answered = await self._batches.answer(request, lambda: self.prepared(picture))
+            answered = await self._batches.answer(asked, lambda: self.prepared(picture))
             if answered is not None:
                 return answered
         if not self._desk.queue and not self._desk.ready:
             self.done.last_answer = time.monotonic()  # the time in which nobody asked anything does not count
         jpeg = await self.prepared(picture) if made is None else made
-        return await self._desk.add(request, jpeg, urgent).answer
+        return await self._desk.add(asked, jpeg, urgent).answer
 
     def _paid_or_made(
-        self, request: Request, picture: Callable[[], bytes] | None
+        self, forms: tuple[Request, ...], picture: Callable[[], bytes] | None
     ) -> tuple[Answer | None, bytes | None]:
         """The answer there is, or the picture to ask with: in one go, since a way into a thread and back costs 0.4 ms of CPU.
 
-        An answer about the picture as an older release would have sent it is one, too.
+        `forms`: as it is configured, and as the endpoint takes it. An answer about the picture as an older release would have
+        sent it is one, too.
         """
-        keys = (request.key, *(older.key for older in request.earlier()))
+        keys = dict.fromkeys(each.key for form in forms for each in (form, *form.earlier()))
         found = next((found for key in keys if (found := self._ledger.find(key))), None)
         return found, picture() if picture and found is None else None
 
@@ -173,7 +176,8 @@ class Engine:
 
     async def _open(self) -> None:
         self._desk = Desk(self._settle)
-        shared = (self._ledger, self._estimator, self.generator, self.io)
+        self._accepted = await self.io(Accepted, self._store, self.generator)
+        shared = (self._ledger, self._estimator, self._accepted, self.generator, self.io)
         self._drift = Drift(self._store, self.generator)
         self._leasing = Leasing(self._desk, self.purse, self._drift, *shared)
         self._sending = Sending(self._desk, self.purse, self._owner, *shared, self._spawn)
@@ -197,6 +201,7 @@ class Engine:
             ledger=self._ledger,
             estimator=self._estimator,
             drift=self._drift,
+            accepted=self._accepted,
             reading=client.reading,
             desk=self._desk,
             io=self.io,

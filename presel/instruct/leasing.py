@@ -15,6 +15,7 @@ from typing import Any
 
 from presel.config import GeneratorConfig
 from presel.errors import BudgetExceeded
+from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.jobs import Desk, Job
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.drift import Drift
@@ -41,11 +42,12 @@ class Leasing:
         drift: Drift,
         ledger: Ledger,
         estimator: Estimator,
+        accepted: Accepted,
         generator: GeneratorConfig,
         io: Callable[..., Awaitable[Any]],
     ) -> None:
         self._desk, self._purse, self._drift = desk, purse, drift
-        self._ledger, self._estimator, self._io = ledger, estimator, io
+        self._ledger, self._estimator, self._accepted, self._io = ledger, estimator, accepted, io
         self._ahead = max(16, generator.concurrency)
         self._max_cost = generator.max_cost
         self._warned = 0.0
@@ -62,6 +64,9 @@ class Leasing:
     async def _lease(self, jobs: list[Job]) -> bool:
         """Whether any job got money or an answer."""
         await self._io(self._drift.share, self._estimator)
+        jobs = [job for job in jobs if not await self._known_otherwise(job)]
+        if not jobs:
+            return True
         for job in jobs:
             job.estimate = self._estimator.tokens(job.request)
         price = self._estimator.price
@@ -76,6 +81,15 @@ class Leasing:
             await self._hand_out(jobs, grant.lease, grant.check)
         came = [await self._look_again(job) for job in jobs if job.key in grant.held]
         return grant.lease is not None or any(came)
+
+    async def _known_otherwise(self, job: Job) -> bool:
+        """Put a request into the form that the endpoint takes by now; whether it was paid for in that form."""
+        before, job.request = job.key, self._accepted.fitted(job.request)
+        found = await self._io(self._ledger.find, job.key) if job.key != before else None
+        if found is not None and job in self._desk.queue:
+            self._desk.queue.remove(job)
+            self._desk.finish(job, found, bought=False)
+        return found is not None
 
     def _probe(self, wanted: list[tuple[str, float]]) -> list[tuple[str, float]]:
         """Before the first bill nobody knows whether the bounds hold: only so many that it would not matter if they do not."""

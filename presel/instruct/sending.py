@@ -4,8 +4,10 @@
 |---|---|---|
 | answer | no | its `usage` |
 | 429 | when the server says, for ever, without counting as a try | nothing |
-| 5xx, refused connection | after a jittered pause, up to `attempts` | nothing |
+| 504 and 524, time-outs of a gateway | the same as a reset | its whole reservation: it may be billed |
+| other 5xx, refused connection | after a jittered pause, up to `attempts` | nothing |
 | reset, time-out, broken or HTML body | the same, under a new reservation | its whole reservation: it may be billed |
+| 400, 415, 422 that names a parameter | at once, without it (accepted.py) | nothing |
 | 400, 413, 422 about one picture | no: a reject | nothing |
 | 401, 402, 403, 404, no credit, ten 4xx and never an answer | no: the run stops | nothing |
 
@@ -26,6 +28,7 @@ from typing import Any
 from presel.config import GeneratorConfig
 from presel.errors import EndpointRefused, EndpointUnavailable, PreselError
 from presel.images.reasons import Reason
+from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.endpoint.limits import Pace, backoff
 from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
 from presel.instruct.jobs import Desk, Job, Unanswerable
@@ -78,12 +81,14 @@ class Sending:
         owner: Owner,
         ledger: Ledger,
         estimator: Estimator,
+        accepted: Accepted,
         generator: GeneratorConfig,
         io: Callable[..., Awaitable[Any]],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._desk, self._purse, self._owner, self._ledger = desk, purse, owner, ledger
         self._estimator, self._generator, self._io, self._spawn = estimator, generator, io, spawn
+        self._accepted = accepted
         self._pace = Pace(generator.concurrency, generator.requests_per_minute, generator.tokens_per_minute)
         from presel.instruct.endpoint.client import (
             Client,  # the SDK takes half a second to import: only whoever asks pays it
@@ -132,7 +137,8 @@ class Sending:
             self._desk.is_ready(job)
         elif isinstance(outcome, Rejected):
             self._pace.ended()
-            self._refused(job, outcome)
+            if not await self._asked_otherwise(job, outcome):
+                self._refused(job, outcome)
         else:
             self._pace.failed(now, outcome.headers)
             await self._failed(job, outcome)
@@ -159,6 +165,18 @@ class Sending:
         self.done.last_answer = time.monotonic()
         self._desk.release(job, spent=cost)
         self._desk.finish(job, kept, bought=True)
+
+    async def _asked_otherwise(self, job: Job, outcome: Rejected) -> bool:
+        """A refusal that names a parameter: whether the request can be sent without it, or in another form."""
+        self._accepted.learn(job.request, outcome.status, outcome.text)
+        asked = self._accepted.fitted(job.request)
+        if asked.key == job.key:
+            return False
+        self._desk.release(job)
+        self._desk.reprice()  # those that are ready would be refused, too
+        await self._io(self._accepted.share)
+        self._desk.needs_money(job)
+        return True
 
     def _refused(self, job: Job, outcome: Rejected) -> None:
         """A 4xx: about this picture, or about the whole configuration?"""

@@ -114,7 +114,7 @@ def test_what_fails_after_it_was_sent_may_be_tried_again_and_may_be_billed(raw: 
     assert (found.reason, found.billed) == (reason, True)
 
 
-@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 520, 529])
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 520, 529])
 def test_a_server_error_may_be_tried_again_and_is_not_billed(status: int) -> None:
     found = outcome(response(status, error("server_error"), "retry-after: 2"))
     assert isinstance(found, Failed)
@@ -219,3 +219,34 @@ def test_without_a_key_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(ConfigError, match=f"export {KEY_VARIABLE}"):
         Client(generator("http://127.0.0.1:9/v1"))
+
+
+ERRORS = {
+    "a list": (
+        json.dumps([{"error": {"code": 400, "message": "Unknown name", "status": "INVALID_ARGUMENT"}}]),
+        "Unknown name",
+    ),
+    "fields": (json.dumps({"detail": [{"loc": ["body", "seed"], "msg": "Extra inputs"}]}), '"msg": "Extra inputs"'),
+    "a page": ("<html><style>a {}</style><h1>400</h1><p>no such &lt;field&gt;</p></html>", "400 no such <field>"),
+    "text": ("json: unknown field seed\n", "json: unknown field seed"),
+    "another object": (json.dumps({"reason": "too hot"}), '"reason": "too hot"'),
+    "a word": (json.dumps({"error": "no"}), "no"),
+    "nothing": ("", "status 400"),
+    "much": (json.dumps({"error": {"message": "x" * 5000}}), "x" * 1000),
+}
+
+
+@pytest.mark.parametrize("shape", ERRORS)
+def test_an_error_is_quoted_whatever_its_shape(shape: str) -> None:
+    text, said = ERRORS[shape]
+    found = outcome(response(400, text, kind="text/html" if shape == "a page" else "application/json"))
+    assert isinstance(found, Rejected)
+    assert said in found.message
+    assert len(found.message) < 1100
+
+
+@pytest.mark.parametrize("status", [504, 524])
+def test_a_time_out_of_a_gateway_may_be_billed(status: int) -> None:
+    found = outcome(response(status, "<html>504 Gateway Time-out</html>", kind="text/html"))
+    assert isinstance(found, Failed)
+    assert (found.billed, "Gateway Time-out" in found.message) == (True, True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
@@ -17,6 +18,8 @@ from presel.demo.endpoint.faults import Faults
 from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
 from presel.demo.endpoint.listening import listening
+
+Refuses = Callable[[Incoming], Reply | None]
 
 
 @dataclass
@@ -64,7 +67,9 @@ class Endpoint:
         requests_per_minute: int | None,
         key: str | None,
         batch_seconds: float = 0.0,
+        refuses: Refuses | None = None,
     ) -> None:
+        self._refuses = refuses or (lambda _: None)
         self.counts = Counts()
         self.requests: list[Exchange] = []
         self.url = ""
@@ -102,6 +107,8 @@ class Endpoint:
         if not incoming.path.endswith("/chat/completions"):
             return self._file_or_batch(incoming)
         self.counts.total += 1
+        if refused := self._refuses(incoming):
+            return self._noted(None, "refused", refused, None)
         try:
             question = understood(incoming.body)
         except (ValueError, KeyError, TypeError) as error:
@@ -156,6 +163,8 @@ class Endpoint:
     def _line(self, raw: bytes) -> tuple[int, Any]:
         """One line of a batch. Of the faults on the way only those can happen that are not about a connection."""
         self.counts.batched += 1
+        if refused := self._refuses(Incoming("POST", "/v1/chat/completions", {"authorization": "a batch"}, raw)):
+            return refused.status, json.loads(refused.body)
         question = understood(raw)
         self._times[question.digest] += 1
         on_the_way = self._faults.on_the_way(question.digest, self._times[question.digest])
@@ -256,13 +265,15 @@ def serve(
     key: str | None = None,
     port: int = 0,
     batch_seconds: float = 0.0,
+    refuses: Refuses | None = None,
 ) -> Iterator[Endpoint]:
     """Run an endpoint for the length of a block.
 
     `annotate` gives the turns for a picture (a ValueError of it is answered with 400); `faults` is a profile's name
     or shares of your own; `latency` in seconds; `requests_per_minute` is enforced over a sliding minute; `key`: any
-    other API key is refused; `batch_seconds`: how long a batch takes. Raises ConfigError when the port is taken.
+    other API key is refused; `batch_seconds`: how long a batch takes; `refuses`: what a
+    server says to requests that it does not take. Raises ConfigError when the port is taken.
     """
-    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds)
+    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds, refuses)
     with listening(endpoint.connection, port) as endpoint.url:
         yield endpoint

@@ -72,7 +72,10 @@ class Batches:
         """
         tries = 0
         while True:
+            before, request = request.key, self._run.accepted.fitted(request)
             found = await self.fetched(request.key)
+            if found is None and request.key != before:
+                found = await self._io(self._run.ledger.find, request.key)
             if found is not None:
                 return found, request.key in self._fetched
             # Not a coroutine: its frame would keep the picture for as long as it waits, which may be a day.

@@ -25,6 +25,7 @@ from presel.images.reasons import Reason
 from presel.instruct.batch.client import ENDED, Batch, BatchClient
 from presel.instruct.batch.lines import outcome_of
 from presel.instruct.batch.log import BatchLog
+from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Answered, Failed, Rejected
 from presel.instruct.jobs import Desk, Unanswerable
@@ -67,6 +68,7 @@ class Runner:
     ledger: Ledger
     estimator: Estimator
     drift: Drift
+    accepted: Accepted
     reading: Reading
     desk: Desk
     io: Callable[..., Awaitable[Any]]
@@ -240,11 +242,21 @@ class Runner:
         if isinstance(outcome, Answered):
             answer = self._answer(outcome, request, lease)
             return await keep(self.ledger, answer, self.io), answer.cost_usd, 0.0
+        if isinstance(outcome, Rejected) and await self._asked_otherwise(request, outcome):
+            return Left(Reason.DECLINED, outcome.message, free=True), 0.0, 0.0
         if isinstance(outcome, Rejected):
             return Unanswerable(Reason.DECLINED, outcome.message), 0.0, 0.0
         if isinstance(outcome, Failed):
             return Left(outcome.reason, outcome.message), 0.0, lease.amounts[request.key] if outcome.billed else 0.0
         return Left(Reason.SERVER_ERROR, outcome.message), 0.0, 0.0
+
+    async def _asked_otherwise(self, request: Request, outcome: Rejected) -> bool:
+        """Whether a refusal names a parameter without which, or in another form of which, the request can be sent."""
+        self.accepted.learn(request, outcome.status, outcome.text)
+        if self.accepted.fitted(request).key == request.key:
+            return False
+        await self.io(self.accepted.share)
+        return True
 
     def _answer(self, outcome: Answered, request: Request, lease: Lease) -> Answer:
         estimate = self.estimator.tokens(request)

@@ -33,6 +33,7 @@ from presel.errors import ConfigError
 from presel.images.reasons import Reason
 from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Failed, Outcome
+from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.questions.request import Request
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ class Client:
         self._where, self._query, self._headers = reached(generator)
         self._http = self._connections()
         self.reading = Reading(self._where, self._secret)
+        filled = " ".join(generator.request.extra_headers.values())
+        self._others = [Secret(os.environ[name]) for name in _VARIABLE.findall(filled)]
+        for other in self._others:
+            other.quiet()
 
     async def ask(self, request: Request, picture: bytes) -> Outcome:
         """Send one request with its picture (a JPEG in base64). Raises EndpointRefused when no request will ever succeed."""
@@ -71,6 +76,8 @@ class Client:
                 self._http.stream("POST", url, content=body, headers=headers, params=self._query) as response,
             ):
                 text = await _text(response)
+            for other in self._others:
+                text = other.out_of(text)
         except Exception as error:
             return self.reading.failed(error)
         if set(_NAME.findall(" ".join([text, *response.headers.values()]))) - {name}:

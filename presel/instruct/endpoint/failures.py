@@ -20,10 +20,15 @@ from presel.errors import EndpointRefused
 from presel.images.reasons import Reason
 from presel.instruct.completion import choice_of, complaint, has_usage, is_void
 from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.endpoint.said import code_and_message
 from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.words import parsed, printable
 
 RETRYABLE_STATUS = frozenset({408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_TIMED_OUT = frozenset({504, 524, 598, 599})
+"""A gateway waited for the model and gave up: what it waited for may have been worked out, and be billed."""
+_LONGEST_ERROR = 10_000
+"""Characters of an error body that are searched for the names of parameters."""
 FATAL: dict[int, str] = {
     401: "check the key in the environment variable that `generator.api_key_env` names",
     402: "the account has no credit: add some, then run again; nothing is bought twice",
@@ -77,17 +82,17 @@ class Reading:
         )
 
     def _status(self, status: int, text: str, headers: Mapping[str, str]) -> Outcome:
-        error = _error(self._secret.out_of_message(text))
-        code, message = error["code"], error["message"] or f"status {status}"
+        code, message = code_and_message(self._secret.out_of_message(text))
+        message = message or f"status {status}"
         if out_of_credit(text):
             status = 402
         if status == 429:
             return Throttled(headers, message)
         if status in RETRYABLE_STATUS or status >= 500:
-            return Failed(Reason.SERVER_ERROR, f"{status}: {message}", billed=False, headers=headers)
+            return Failed(Reason.SERVER_ERROR, f"{status}: {message}", status in _TIMED_OUT, headers)
         if status in FATAL or 300 <= status < 400:
             raise EndpointRefused(
-                f"the endpoint refuses with {status}: {message[:300]}",
+                f"the endpoint refuses with {status}: {message}",
                 where=self._where,
                 fix=FATAL.get(status, FATAL[404]),
             )
@@ -95,7 +100,7 @@ class Reading:
             return Answered(400, {"error": {"code": code, "message": message}}, headers)
         if text.lstrip().startswith("{") and _json(text) is None:  # cut on its way: it may have been about the picture
             return Failed(Reason.BROKEN_BODY, f"{status} with half a body", billed=False, headers=headers)
-        return Rejected(status, f"{status}: {message[:300]}")
+        return Rejected(status, f"{status}: {message}", text[:_LONGEST_ERROR])
 
     def failed(self, error: Exception) -> Failed:
         for foreign, (reason, billed) in FAILURES.items():
@@ -109,7 +114,7 @@ class Reading:
 
     def message(self, text: str) -> str:
         """What an error body says, for people."""
-        return printable(self._secret.out_of_message(text))[:300]
+        return code_and_message(self._secret.out_of_message(text))[1]
 
     def scrubbed(self, text: str) -> str:
         """Without the key: an endpoint may say it back."""
@@ -139,7 +144,7 @@ NEVER_SENT: tuple[type[Exception], ...] = (
 
 def out_of_credit(text: str) -> bool:
     """Whether an error body says that the account has no money, under whatever status."""
-    return _error(text)["code"] in _OUT_OF_CREDIT
+    return code_and_message(text)[0] in _OUT_OF_CREDIT
 
 
 def _json(text: str) -> dict[str, Any] | None:
@@ -151,11 +156,5 @@ def _json(text: str) -> dict[str, Any] | None:
 
 
 def _error(text: str) -> dict[str, str]:
-    """Code and message of an error body, whatever its shape."""
-    body = _json(text) or {}
-    error = body.get("error", body)
-    if not isinstance(error, Mapping):
-        return {"code": "", "message": printable(str(error))[:300]}
-    code = error.get("code") or error.get("type") or ""
-    said = error.get("message") or body.get("detail") or body.get("message") or ""
-    return {"code": str(code), "message": printable(str(said))[:300]}
+    code, message = code_and_message(text)
+    return {"code": code, "message": message}

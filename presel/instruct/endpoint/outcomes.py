@@ -42,6 +42,8 @@ class Rejected:
 
     status: int
     message: str
+    text: str = ""
+    """The whole error body: it may name a parameter that can be sent otherwise."""
 
 
 Outcome = Answered | Throttled | Failed | Rejected

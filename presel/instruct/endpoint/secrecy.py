@@ -41,8 +41,10 @@ class Secret:
             "|".join(map(re.escape, sorted(_spellings(value), key=len, reverse=True))), re.IGNORECASE
         )
         first, last = re.escape(value[:3]), re.escape(value[-3:])
-        covered = r"(?:[*•●x]{2,}|\.{3,}|…)"
-        self._masked = re.compile(rf"(?<![\w-]){first}[\w-]*{covered}[\w*•●.…-]*|{covered}[\w-]*{last}(?![\w-])")
+        # Bounded, and only from the start of a run: a page of `xxxx` would keep an unbounded search busy for minutes.
+        covered = r"(?:[*•●x]{2,64}|\.{3,64}|…)"
+        before = rf"(?<![\w-]){first}[\w-]{{0,64}}{covered}[\w*•●.…-]*"
+        self._masked = re.compile(rf"{before}|(?<![*•●x.…]){covered}[\w-]{{0,64}}{last}(?![\w-])")
 
     def out_of(self, text: str) -> str:
         """A text without the key, also where JSON spells it with escapes."""
