@@ -1,4 +1,4 @@
-"""`presel`: init, doctor, plan, run, status, explain, report, finetune, gc, verify, cancel, demo, ledger."""
+"""`presel`: init, doctor, plan, run, status, explain, report, export, finetune, gc, verify, cancel, demo, ledger."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from presel.cli import demo, doctor, finetune, housekeeping, inspect, ledger, run, start
+from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start
 from presel.cli.console import explain_failure
 from presel.errors import PreselError
 
@@ -25,6 +25,7 @@ app.command("run")(run.run)
 app.command("status")(inspect.status)
 app.command("explain")(inspect.explain)
 app.command("report")(inspect.report)
+app.command("export")(export.export)
 app.command("finetune")(finetune.finetune)
 app.command("gc")(housekeeping.gc)
 app.command("verify")(housekeeping.verify)

@@ -17,6 +17,7 @@ from presel.config.choice import (
     SelectionConfig,
     WeightsConfig,
 )
+from presel.config.export import ExportConfig, Trainer
 from presel.config.generator import (
     BatchConfig,
     GeneratorConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "DatasetConfig",
     "EncoderConfig",
     "ExecutionConfig",
+    "ExportConfig",
     "GeneratorConfig",
     "HistoryConfig",
     "ImageConfig",
@@ -54,6 +56,7 @@ __all__ = [
     "ServedConfig",
     "Share",
     "SourceConfig",
+    "Trainer",
     "TurnConfig",
     "WeightsConfig",
     "without_slash",

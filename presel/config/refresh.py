@@ -14,6 +14,7 @@ from presel.config.choice import (
     SelectionConfig,
     WeightsConfig,
 )
+from presel.config.export import ExportConfig
 from presel.config.generator import GeneratorConfig
 from presel.config.paper import DEFAULTS, departures
 from presel.config.reference_model import ReferenceModelConfig
@@ -28,8 +29,23 @@ def without_slash(uri: str) -> str:
 
 
 class DatasetConfig(Section):
+    """What the dataset is called, and what its card says of its origin."""
+
     name: str = Field(
         "dataset", pattern=r"^[a-z0-9][a-z0-9_-]*$", description="versions lie below <store>/datasets/<name>/"
+    )
+    license: Annotated[str, Operational] = Field(
+        "other", description="of the records, as the hub spells it (cc-by-4.0, apache-2.0); other: see the next two"
+    )
+    license_name: Annotated[str | None, Operational] = Field(
+        None, description="of a licence that the hub has no word for"
+    )
+    license_link: Annotated[str | None, Operational] = Field(None, description="where that licence can be read")
+    language: Annotated[tuple[str, ...], Operational] = Field(
+        ("en",), description="of the instructions, as ISO 639 codes"
+    )
+    notes: Annotated[str | None, Operational] = Field(
+        None, description="where the images come from and what may be done with them; stands in the card as it is"
     )
 
 
@@ -73,6 +89,7 @@ class RefreshConfig(Section):
     selection: SelectionConfig = SelectionConfig()
     history: HistoryConfig = HistoryConfig()
     dataset: DatasetConfig = DatasetConfig()
+    export: Annotated[ExportConfig, Operational] = ExportConfig()
     execution: Annotated[ExecutionConfig, Operational] = ExecutionConfig()
 
     @model_validator(mode="before")

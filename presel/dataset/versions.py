@@ -54,6 +54,14 @@ def find(store: str, name: str, version: int) -> DatasetRef:
     return DatasetRef(name=name, version=version, uri=uri, digest=said["digest"], records=said["records"])
 
 
+def published(store: str, name: str, version: int | None = None) -> DatasetRef:
+    """That version, or the latest. Raises NotFound when there is none."""
+    found = latest(store, name) if version is None else find(store, name, version)
+    if found is None:
+        raise NotFound(f"nothing has been published as '{name}' yet", where=store, fix="run `presel run`")
+    return found
+
+
 def manifest(ref: DatasetRef) -> dict[str, Any]:
     """What `manifest.json` says: files with sizes and digests, `content`, `before`, and where and when it was made."""
     return _manifest(ref.uri)

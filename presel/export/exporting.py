@@ -1,0 +1,83 @@
+"""Exporting a version: what is held out, the pictures, and each trainer's own files, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from presel import __version__, progress
+from presel.config import ExportConfig, RefreshConfig
+from presel.dataset import versions
+from presel.export.copying import copy_pictures
+from presel.export.formats import FORMATS
+from presel.export.job import Job
+from presel.export.likeness import Split, split_of
+from presel.export.pictures import Writing
+from presel.export.place import Place
+from presel.keys import digest
+from presel.tables import DatasetRef
+
+log = logging.getLogger(__name__)
+GUARD = 0.98
+"""Cosine from which images are nearly the same, where neither the export nor the selection has one."""
+
+
+def export_version(dataset: DatasetRef, config: RefreshConfig) -> str | None:
+    """Write a version as `config.export` says, pictures included; returns where it lies, None if it is to go nowhere.
+
+    What is there already is found again. Raises IntegrityError when a picture is gone or is another one by now.
+    """
+    export = config.export
+    if export.to is None:
+        return None
+    split = split_of(dataset, config.store, threshold_of(config), export.validation)
+    place = Place(export.to, _promise(dataset, config, split))
+    if place.complete:
+        _say(dataset, f"{place.store.uri} is complete")
+        return place.store.uri
+    place.begin()
+    with versions.opened(dataset, "data.parquet") as data:
+        how = Writing(export.longest, export.jpeg)
+        job = Job(dataset, config.dataset, config.source, place, how, split, data, "", _home(place))
+        _write(job, export)
+        counts = job.counts
+    place.finish({"records": counts, "held_out": len(split.held), "presel": __version__})
+    _say(dataset, f"exported to {place.store.uri}")
+    return place.store.uri
+
+
+def threshold_of(config: RefreshConfig) -> float:
+    """Cosine from which two images are held out together."""
+    return config.export.near_duplicate or config.selection.near_duplicate or GUARD
+
+
+def _write(job: Job, export: ExportConfig) -> None:
+    formats = {name: FORMATS[name] for name in sorted(set(export.formats))}
+    if any(trainer.FILES for trainer in formats.values()):
+        copy_pictures(job)
+    for name, trainer in formats.items():
+        job.folder = f"{name}/" if len(formats) > 1 else ""
+        trainer.write(job)
+
+
+def _promise(dataset: DatasetRef, config: RefreshConfig, split: Split) -> dict[str, Any]:
+    """What decides every byte of an export."""
+    return {
+        "dataset": {"name": dataset.name, "version": dataset.version, "digest": dataset.digest},
+        "formats": sorted(set(config.export.formats)),
+        "pictures": Writing(config.export.longest, config.export.jpeg).spec,
+        "held_out": digest("\n".join(sorted(split.held)).encode()),
+        "about": config.dataset.model_dump(mode="json"),
+    }
+
+
+def _home(place: Place) -> str:
+    """Where the export is for a trainer: of one on S3, where `aws s3 sync` brings it by the same name."""
+    uri = place.store.uri
+    return uri if "://" not in uri else Path(uri).name
+
+
+def _say(dataset: DatasetRef, what: str) -> None:
+    log.info("%s %d: %s", dataset.name, dataset.version, what)
+    progress.report("export", dataset.name, dataset.records, dataset.records, "records", what)
