@@ -33,7 +33,7 @@ POOLS = ("presel-cpu", "presel-gpu", "presel-api")
 BLOCK = "presel"
 ZOMBIES = "presel: a flow run without a heartbeat has crashed"
 NEWS = "presel: a flow run failed, crashed, or waits for approval"
-FLOWS = ("refresh", "plan", "housekeeping", "finetune")
+FLOWS = ("refresh", "plan", "housekeeping", "export", "finetune")
 _OF_OUR_FLOWS = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
 # Flows beat every 30 s (PREFECT_FLOWS_HEARTBEAT_FREQUENCY in prefect.yaml and of `presel run`), but cannot while the server is
 # away: one that comes back after two minutes must not find every run crashed.

@@ -10,6 +10,7 @@ from presel.tables.schemas import DatasetRef
 from tasks.api import instruct
 from tasks.approval import await_approval
 from tasks.cpu import build_report, publish, select
+from tasks.export import export_version
 from tasks.policy import FLOW
 from tasks.show import show_results
 
@@ -30,4 +31,6 @@ def refresh(config: RefreshConfig) -> DatasetRef:
     dataset = publish(planned.with_instructions(selection, instructions))
     report = build_report(planned.with_instructions(selection, instructions, dataset))
     show_results(report)
+    # Where `export.to` names a place, trainers find the version there, pictures included.
+    export_version(dataset, config)
     return dataset

@@ -3,6 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from presel.dataset.texts import neutral
 from presel.dataset.trainer_formats import (
     llava,
     llava_json,
@@ -10,7 +11,6 @@ from presel.dataset.trainer_formats import (
     messages_jsonl,
     turns_of_llava,
     turns_of_messages,
-    unmarked,
 )
 
 TEXT = st.text(max_size=40)
@@ -35,13 +35,13 @@ def read_as_llava_trainers_do(source: dict[str, object]) -> tuple[str, int]:
 
 @given(TURNS)
 def test_llava_gives_back_the_turns_it_got(turns: list[dict[str, str]]) -> None:
-    clean = [{name: unmarked(text) for name, text in turn.items()} for turn in turns]
+    clean = [{name: neutral(text) for name, text in turn.items()} for turn in turns]
     assert turns_of_llava(llava(record(turns))) == clean
 
 
 @given(TURNS)
 def test_messages_give_back_the_turns_they_got(turns: list[dict[str, str]]) -> None:
-    clean = [{name: unmarked(text) for name, text in turn.items()} for turn in turns]
+    clean = [{name: neutral(text) for name, text in turn.items()} for turn in turns]
     assert turns_of_messages(messages(record(turns))) == clean
 
 

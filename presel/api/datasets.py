@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from presel.config import ImageConfig, SourceConfig
 from presel.dataset import versions
+from presel.dataset.rows import digest_of
 from presel.errors import InputError, IntegrityError, NotFound
 from presel.images import Rejected, decode
 from presel.keys import digest
@@ -95,7 +96,7 @@ class Dataset:
 
         Raises IntegrityError when the file is gone, cannot be read, or is another than the one that was instructed.
         """
-        key, content = record["key"], record["content"]
+        key, content = record["key"], digest_of(record)
         data = self._source.read(key)
         if isinstance(data, Rejected):
             raise self._lost(key, "the picture cannot be read", f"{data.reason}: {data.detail}")

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel.dataset.trainer_formats import RECORDS
+from presel.dataset.trainer_formats import DIGEST, RECORDS
 from presel.errors import IntegrityError
 from presel.tables.schemas import REJECTS, SELECTION, TEXT, rows_of
 
@@ -39,7 +39,7 @@ def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance
         placed.append_column("origin", origin),
     ]
     rows = _with(pa.concat_tables(parts, promote_options="default"), plan, "task", ("weight",))
-    ordered = rows.select(RECORDS.names).take(pc.sort_indices(rows["sample_id"]))
+    ordered = rows.rename_columns({"content": DIGEST}).select(RECORDS.names).take(pc.sort_indices(rows["sample_id"]))
     _check(ordered, chosen, plan)
     return ordered.cast(RECORDS)
 

@@ -7,16 +7,16 @@ and who reads one asks for DIGEST in any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presel.dataset import versions
+from presel.dataset.trainer_formats import DIGEST
 from presel.tables import DatasetRef, table_store
 
-DIGEST = "image_sha256"
 _FORMERLY = "content"
 
 
@@ -25,6 +25,11 @@ def rows(data: BinaryIO, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     former = DIGEST in columns and DIGEST not in pq.read_schema(data).names
     for row in table_store.decoded_rows(data, [_named(name, former) for name in columns]):
         yield {name: row[_named(name, former)] for name in columns} if former else row
+
+
+def digest_of(row: Mapping[str, Any]) -> str:
+    """The digest of a row's image, in a row of all columns."""
+    return str(row[DIGEST] if DIGEST in row else row[_FORMERLY])
 
 
 def table(version: DatasetRef, columns: Sequence[str]) -> pa.Table:

@@ -3,7 +3,8 @@
 Pure functions, one record in, one record out, and their inverses, because a format is right when what comes back is what
 went in. The one thing no format can carry is the picture's own marker inside a text: every LLaVA reader moves `<image>`
 to the front of its turn, *answers included*, and then counts one picture more than there is, which stops training days
-later. So the marker is written `[image]` when an annotator used it as a word; everything else comes back to the letter.
+later. So a sign that a tokenizer has for itself is written in brackets when an annotator used it as a word (`texts`);
+everything else comes back to the letter.
 
 JSON is UTF-8, one record a line, with the line breaks that only Unicode knows (U+0085, U+2028, U+2029) escaped: half of
 all readers split lines on them.
@@ -17,9 +18,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from presel.dataset.texts import neutral
 from presel.tables.schemas import INSTRUCTIONS, INT, REAL, TEXT
 
 MARKER = "<image>"
+DIGEST = "image_sha256"
+"""The column of image digests: `content` once, which ms-swift takes for the answer (see `rows`)."""
 Turn = Mapping[str, str]
 Instruction = Mapping[str, Any]
 """A row of INSTRUCTIONS or RECORDS: `sample_id`, `task`, `key` and `turns` are read, the rest is left alone."""
@@ -29,7 +33,7 @@ RECORDS = pa.schema(
         ("sample_id", TEXT),
         ("task", TEXT),
         ("key", TEXT),  # of the image, relative to the source
-        ("content", TEXT),  # SHA-256 of the image's bytes
+        (DIGEST, TEXT),  # SHA-256 of the image's bytes
         INSTRUCTIONS.field("turns"),
         ("kind", TEXT),
         ("model", TEXT),  # who wrote the instruction
@@ -59,10 +63,10 @@ def llava(record: Instruction) -> dict[str, Any]:
     """
     conversations = []
     for ordinal, turn in enumerate(record["turns"]):
-        question = unmarked(turn["question"])
+        question = neutral(turn["question"])
         value = f"{MARKER}\n{question}" if ordinal == 0 else question
         conversations.append({"from": "human", "value": value})
-        conversations.append({"from": "gpt", "value": unmarked(turn["response"])})
+        conversations.append({"from": "gpt", "value": neutral(turn["response"])})
     return {"id": record["sample_id"], "image": record["key"], "conversations": conversations}
 
 
@@ -91,11 +95,6 @@ def turns_of_messages(record: Mapping[str, Any]) -> list[dict[str, str]]:
     return _pairs([part["text"] for said in record["messages"] for part in said["content"] if part["type"] == "text"])
 
 
-def unmarked(text: str) -> str:
-    """Text in which no reader finds a picture."""
-    return text.replace(MARKER, "[image]")
-
-
 def llava_json(records: Iterable[Instruction]) -> Iterator[bytes]:
     """A JSON array in pieces, one record a line: `json.load` reads it whole, `grep` and `diff` by record."""
     yield b"[\n"
@@ -110,7 +109,7 @@ def messages_jsonl(records: Iterable[Instruction]) -> Iterator[bytes]:
 
 
 def _text(text: str) -> dict[str, str]:
-    return {"type": "text", "text": unmarked(text)}
+    return {"type": "text", "text": neutral(text)}
 
 
 def _pairs(said: Sequence[str]) -> list[dict[str, str]]:

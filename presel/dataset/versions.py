@@ -23,8 +23,10 @@ from presel.storage import open_store
 from presel.storage.sealed import seal, unseal
 from presel.tables.schemas import DatasetRef
 
-FORMAT = 1
-"""Of the manifest. Raise it when a reader of an older version would misread a newer one."""
+FORMAT = 2
+"""Of the manifest. Raise it when a reader of an older version would misread a newer one.
+
+1: `data.parquet` had its image digests in a column `content`, and the card was `card.md`."""
 Files = Mapping[str, bytes | BinaryIO]
 """What a version will hold, by name: the large ones as open files."""
 

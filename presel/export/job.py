@@ -22,8 +22,6 @@ from presel.tables import DatasetRef
 
 Side = Literal["train", "validation"]
 SIDES: tuple[Side, Side] = ("train", "validation")
-MOST_BYTES = 480_000_000
-"""Of a shard: what hubs and loaders like is at most 500 MB."""
 
 
 class Shard(Protocol):
@@ -112,9 +110,9 @@ class Job:
         name: Callable[[int], str],
         make: Callable[[BinaryIO], Shard],
         *,
+        most: tuple[int, int],
         how: Writing | None = None,
         former: Iterable[Copied] = (),
-        most: tuple[int, int] = (MOST_BYTES, 1 << 62),
         weight: float = 1.0,
     ) -> list[str]:
         """All records of a side in shards of at most so many bytes and records; returns their names.
@@ -137,8 +135,10 @@ class Job:
             each = self.folder + name(len(done))
             with TemporaryFile() as file:
                 shard = make(file)
-                count = _fill(shard, waiting, most, weight)
-                shard.close()
+                try:
+                    count = _fill(shard, waiting, most, weight)
+                finally:
+                    shard.close()
                 self.place.write_shard(each, file, count)
             done.append(each)
         return done

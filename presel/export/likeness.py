@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from presel.dataset import rows, versions
+from presel.dataset.trainer_formats import DIGEST
 from presel.errors import NotFound
 from presel.export.split import held_out, near
 from presel.runs import run_record
@@ -46,7 +47,7 @@ def _ages(dataset: DatasetRef, store: str) -> dict[str, int]:
     ages: dict[str, int] = {}
     before = (number for number in versions.versions(store, dataset.name) if number < dataset.version)
     for version in (*(versions.find(store, dataset.name, number) for number in before), dataset):
-        for content in rows.table(version, [rows.DIGEST])[rows.DIGEST].to_pylist():
+        for content in rows.table(version, [DIGEST])[DIGEST].to_pylist():
             ages.setdefault(content, version.version)
     return ages
 

@@ -14,7 +14,6 @@ from presel.errors import IntegrityError
 from presel.export.pictures import Writing, written
 from presel.export.record import Copied, Record, Wanted
 from presel.images import Rejected
-from presel.keys import digest
 from presel.sources import Source, open_source
 
 THREADS = 16
@@ -44,11 +43,9 @@ class Reader:
         return found if found is not None and self._how.only in (None, found.extension) else self._new(wanted)
 
     def _new(self, wanted: Wanted) -> Copied:
-        data = self._source.read(wanted.key)
+        data = self._source.read_content(wanted.key, wanted.content)
         if isinstance(data, Rejected):
             raise self._unusable(wanted, f"{data.reason}: {data.detail}" if data.detail else str(data.reason))
-        if digest(data) != wanted.content:
-            raise self._unusable(wanted, f"other bytes: {digest(data)}")
         made = written(data, self._how)
         if isinstance(made, Rejected):
             raise self._unusable(wanted, f"{made.reason}: {made.detail}")

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 
-from presel.dataset.rows import DIGEST, rows
+from presel.dataset.rows import rows
 from presel.dataset.texts import neutral
+from presel.dataset.trainer_formats import DIGEST
 
 
 class Wanted(NamedTuple):

@@ -13,7 +13,8 @@ from contextlib import suppress
 
 from presel import progress
 from presel.config import SourceConfig
-from presel.dataset import versions
+from presel.dataset import rows, versions
+from presel.dataset.trainer_formats import DIGEST
 from presel.errors import IntegrityError, NotFound
 from presel.housekeeping.pointers import wrong_pointers
 from presel.images import Reason, Rejected
@@ -108,21 +109,21 @@ def _published(record: RunRecord) -> dict[str, str]:
     found: dict[str, str] = {}
     for ref in (*record.reference_instructions, *record.instructions):
         with suppress(NotFound, IntegrityError):  # said with the tables
-            rows = table_store.read(ref, ["key", "request"])
-            found |= zip(rows["request"].to_pylist(), rows["key"].to_pylist(), strict=True)
+            told = table_store.read(ref, ["key", "request"])
+            found |= zip(told["request"].to_pylist(), told["key"].to_pylist(), strict=True)
     return found
 
 
 def _pictures(version: DatasetRef, config: SourceConfig) -> Iterator[str]:
     source = open_source(config)
-    rows = rows_of(table_store.decode(versions.file(version, "data.parquet"), ["key", "content"]))
-    for done, row in enumerate(rows, start=1):
+    chosen = rows_of(rows.table(version, ["key", DIGEST]))
+    for done, row in enumerate(chosen, start=1):
         try:
-            data = source.read_content(row["key"], row["content"])
+            data = source.read_content(row["key"], row[DIGEST])
         except NotFound as error:
             yield f"source: {error}"
             return
         if isinstance(data, Rejected):
             what = "is not the picture that was chosen" if data.reason == Reason.CHANGED else f"is {data.reason}"
             yield f"source: {row['key']} {what}"
-        progress.report("verify", "pictures", done, len(rows), "images")
+        progress.report("verify", "pictures", done, len(chosen), "images")

@@ -18,7 +18,7 @@ from presel.storage.sealed import seal, unseal
 from presel.tables.schemas import DatasetRef, Reference, TableRef
 
 _LATEST, _PUBLISHED = "latest.json", "published.json"
-FORMAT = 2
+FORMAT = 3
 """Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
 

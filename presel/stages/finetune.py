@@ -14,8 +14,8 @@ from math import fsum, isfinite
 from typing import Any
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
-from presel.dataset import versions
-from presel.errors import NotFound
+from presel.dataset import rows
+from presel.dataset.trainer_formats import DIGEST
 from presel.keys import short_digest
 from presel.progress import report
 from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
@@ -30,14 +30,6 @@ from presel.tables.table_store import Output
 EVALUATION = "evaluation.json"
 _ADAPTER = "tuned"
 _DIGITS = 6
-
-
-def dataset_version(store: str, name: str, version: int | None) -> DatasetRef:
-    """That version, or the latest. Raises NotFound when there is none."""
-    found = versions.latest(store, name) if version is None else versions.find(store, name, version)
-    if found is None:
-        raise NotFound(f"nothing has been published as '{name}' yet", where=store, fix="run `presel run`")
-    return found
 
 
 @stage("finetune", version=1)
@@ -93,8 +85,8 @@ def keep_model(tuned: TableRef, dataset: DatasetRef, config: ReferenceModelConfi
 
 
 def _records(dataset: DatasetRef) -> Any:
-    columns = ["sample_id", "task", "key", "content", "turns"]
-    return table_store.decode(versions.file(dataset, "data.parquet"), columns)
+    columns = ["sample_id", "task", "key", DIGEST, "turns"]
+    return rows.table(dataset, columns).rename_columns({DIGEST: "content"})
 
 
 def _evaluated(

@@ -184,7 +184,7 @@ def _publish(
     )
     files = {
         **content.files,
-        "card.md": description.encode(),
+        "README.md": description.encode(),
         "diff.json": _json(changes),
         "versions.json": _json(libraries),
     }

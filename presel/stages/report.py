@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from presel import progress
 from presel.config import ImageConfig, SourceConfig
 from presel.dataset import versions
+from presel.dataset.rows import digest_of
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.errors import InputError, NotFound
 from presel.images import Rejected, thumbnail
@@ -170,7 +171,7 @@ def thumbnails(rows: Iterable[Row], source: SourceConfig, limits: ImageConfig) -
     images.expect(len(wanted))
     for done, row in enumerate(wanted):
         with suppress(NotFound):  # the whole source may be gone by now
-            data = images.read_content(row["key"], row["content"])
+            data = images.read_content(row["key"], digest_of(row))
             image = data if isinstance(data, Rejected) else opened(data, limits, row["key"], SIDE)
             if not isinstance(image, Rejected):
                 found[row["sample_id"]] = thumbnail(image, SIDE)

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = {
-    "init", "doctor", "plan", "run", "status", "explain", "report", "export", "finetune", "demo", "ledger", "gc", "verify", "cancel",
+    "init", "doctor", "plan", "run", "status", "explain", "report", "export", "finetune", "demo", "ledger", "gc",
+    "verify", "cancel",
 }  # fmt: skip
 
 

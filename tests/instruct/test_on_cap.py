@@ -101,7 +101,7 @@ def test_a_version_at_the_cap_says_so_and_the_next_one_is_what_an_unlimited_run_
         first = straight(capped(refresh, CAP)).dataset
         assert first is not None
         said = json.loads(versions.file(first, "diff.json"))
-        card = versions.file(first, "card.md").decode()
+        card = versions.file(first, "README.md").decode()
         assert 0 < first.records < IMAGES - 1
         assert said["unpaid"] > 0
         assert f"**Not complete.** The money cap was reached: {said['unpaid']} chosen images" in card
@@ -113,7 +113,7 @@ def test_a_version_at_the_cap_says_so_and_the_next_one_is_what_an_unlimited_run_
         assert endpoint.counts.total - asked == asked  # nothing was bought twice
     assert second.version == first.version + 1
     assert json.loads(versions.file(second, "diff.json"))["unpaid"] == 0
-    assert "Not complete" not in versions.file(second, "card.md").decode()
+    assert "Not complete" not in versions.file(second, "README.md").decode()
     other = versions.latest(refresh.store + "-2", "killed")
     assert other is not None
     assert versions.file(second, "data.parquet") == versions.file(other, "data.parquet")

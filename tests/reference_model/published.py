@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from presel.dataset import versions
-from presel.dataset.trainer_formats import RECORDS
+from presel.dataset.trainer_formats import DIGEST, RECORDS
 from presel.reference_model.conversation import Turn
 from presel.reference_model.reading import Sample
 from presel.tables import table_store
@@ -28,7 +28,7 @@ def publish_drawn(folder: Path, tasks: list[str], count: int, name: str = "demo"
     made = manner(samples(folder / "pool", tasks, count))
     rows = [
         {
-            "sample_id": sample.id, "task": sample.task, "key": sample.key, "content": sample.content,
+            "sample_id": sample.id, "task": sample.task, "key": sample.key, DIGEST: sample.content,
             "turns": [turn._asdict() for turn in sample.turns], "kind": "short_answer", "model": "drawn",
             "origin": "selected", "weight": 1 / len(tasks), "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0,
         }

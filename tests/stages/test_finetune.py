@@ -7,11 +7,12 @@ import json
 import pytest
 
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
+from presel.dataset.versions import published
 from presel.errors import NotFound
 from presel.housekeeping import gc
 from presel.reference_model import load, lora, plain_losses
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
-from presel.stages.finetune import dataset_version, fine_tune, is_held_out, keep_model
+from presel.stages.finetune import fine_tune, is_held_out, keep_model
 from presel.tables import table_store
 from presel.tables.schemas import FIT, rows_of
 from tests.reference_model.drawn import prepared, samples
@@ -82,12 +83,12 @@ def test_a_kept_model_is_an_adapter_folder_that_names_its_data_and_survives_hous
 
 
 def test_the_version_is_the_latest_unless_it_is_named(run):
-    assert dataset_version(run.store, "demo", None) == run.dataset
-    assert dataset_version(run.store, "demo", 1) == run.dataset
+    assert published(run.store, "demo", None) == run.dataset
+    assert published(run.store, "demo", 1) == run.dataset
     with pytest.raises(NotFound, match="presel run"):
-        dataset_version(run.store, "other", None)
+        published(run.store, "other", None)
     with pytest.raises(NotFound, match="no version 7"):
-        dataset_version(run.store, "demo", 7)
+        published(run.store, "demo", 7)
 
 
 def test_a_record_whose_image_is_gone_is_a_reject(tmp_path):

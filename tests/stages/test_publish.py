@@ -10,6 +10,7 @@ import yaml
 
 from presel.dataset import trainer_formats, versions
 from presel.dataset.records import CHOSEN
+from presel.dataset.texts import neutral
 from presel.errors import IntegrityError
 from presel.report.card import plain
 from presel.runs.run_record import RunRecord
@@ -45,7 +46,7 @@ def test_a_version_holds_every_file_and_all_of_them_are_unchanged(version: Datas
     names = {entry.path for entry in open_store(version.uri).list()}
     assert names == {
         *("llava.json", "messages.jsonl", "data.parquet", "selection.parquet", "plan.parquet", "rejects.parquet"),
-        *("card.md", "config.json", "versions.json", "diff.json", "manifest.json", "claim.json"),
+        *("README.md", "config.json", "versions.json", "diff.json", "manifest.json", "claim.json"),
     }
     assert versions.verify(version) == []
 
@@ -67,7 +68,7 @@ def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetR
     llava = json.loads(versions.file(version, "llava.json"))
     messages = [json.loads(line) for line in versions.file(version, "messages.jsonl").splitlines()]
     for record, one, other in zip(records, llava, messages, strict=True):
-        clean = [{name: trainer_formats.unmarked(text) for name, text in turn.items()} for turn in record["turns"]]
+        clean = [{name: neutral(text) for name, text in turn.items()} for turn in record["turns"]]
         assert one["id"] == other["id"] == record["sample_id"]
         assert one["image"] == other["images"][0] == record["key"]
         assert trainer_formats.turns_of_llava(one) == trainer_formats.turns_of_messages(other) == clean
@@ -81,7 +82,7 @@ def test_records_sorted_in_many_pieces_are_the_same_records(
     monkeypatch.setattr(stage, "_RECORDS_A_GROUP", 10)
     settings = run.config.model_copy(update={"store": str(tmp_path)})
     again = publish(run.model_copy(update={"config": settings}))
-    for name in ("llava.json", "messages.jsonl", "selection.parquet", "rejects.parquet", "card.md", "diff.json"):
+    for name in ("llava.json", "messages.jsonl", "selection.parquet", "rejects.parquet", "README.md", "diff.json"):
         assert versions.file(again, name) == versions.file(version, name)
     assert table(again, "data.parquet").equals(table(version, "data.parquet"))
     assert pq.read_metadata(io.BytesIO(versions.file(again, "data.parquet"))).num_row_groups == 3
@@ -138,7 +139,7 @@ def test_a_run_that_died_while_publishing_is_finished_under_the_same_number(
     again = small(tmp_path)
     publish(again)
     folder = tmp_path / "store/datasets/drawn/1"
-    for name in ("manifest.json", "card.md", "llava.json"):
+    for name in ("manifest.json", "README.md", "llava.json"):
         (folder / name).unlink()
     assert publish(again).digest == version.digest
     assert versions.verify(publish(again)) == []
@@ -157,7 +158,7 @@ def test_a_changed_content_is_a_new_version_with_a_diff(tmp_path: Path) -> None:
     new = {row["sample_id"]: row["cost_usd"] for row in rows_of(table(second, "data.parquet"))}
     assert changes["records"]["spent_usd"] == pytest.approx(sum(cost for i, cost in new.items() if i not in old))
     assert changes["records"]["saved_by_reuse_usd"] == pytest.approx(sum(cost for i, cost in new.items() if i in old))
-    assert "Against version 1: 6 added, 0 changed" in versions.file(second, "card.md").decode()
+    assert "Against version 1: 6 added, 0 changed" in versions.file(second, "README.md").decode()
 
 
 def test_another_answer_to_the_same_image_is_a_change(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_nothing_selected_is_still_a_version(tmp_path: Path) -> None:
 
 
 def test_the_card_has_a_header_the_hub_reads_and_a_row_a_task(version: DatasetRef) -> None:
-    _, header, body = versions.file(version, "card.md").decode().split("---\n", 2)
+    _, header, body = versions.file(version, "README.md").decode().split("---\n", 2)
     assert yaml.safe_load(header)["configs"] == [{"config_name": "default", "data_files": "data.parquet"}]
     assert yaml.safe_load(header)["size_categories"] == ["n<1K"]
     assert all(f"| {task} | " in body for task in TASKS)

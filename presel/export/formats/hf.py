@@ -17,6 +17,8 @@ from presel.export.record import Copied, Record
 from presel.export.shapes import conversations, typed_messages
 
 FILES = False
+MOST = (480_000_000, 1 << 40)
+"""Bytes and records of a shard: what hubs and loaders like is at most 500 MB."""
 _ROWS, _BYTES = 100, 64_000_000
 """Of a row group: a reader holds one whole."""
 _TEXT = pa.string()
@@ -58,7 +60,7 @@ def _write_side(job: Job, side: Side) -> None:
     def name(number: int) -> str:
         return f"data/{side}-{job.place.generation}-{number:05d}.parquet"
 
-    job.write_shards(side, name, ParquetShard, former=of_parquet(job.place, f"{job.folder}data/"))
+    job.write_shards(side, name, ParquetShard, most=MOST, former=of_parquet(job.place, f"{job.folder}data/"))
 
 
 def _pattern(job: Job, side: Side) -> str:

@@ -13,6 +13,8 @@ from presel.export.record import Copied, Record
 from presel.export.shapes import conversations
 
 FILES = False
+MOST = (480_000_000, 1 << 40)
+"""Bytes and records of a shard."""
 
 
 class _Mixed(Exception):
@@ -43,7 +45,7 @@ def _shards(job: Job, side: Side, extension: str, how: Writing) -> list[str]:
     def make(file: BinaryIO) -> TarShard:
         return TarShard(file, extension)
 
-    return job.write_shards(side, name, make, how=how, former=of_tar(job.place, job.folder))
+    return job.write_shards(side, name, make, most=MOST, how=how, former=of_tar(job.place, job.folder))
 
 
 class TarShard:
