@@ -90,3 +90,8 @@ class Reason(StrEnum):
 
 PASSING = frozenset({Reason.UNREADABLE, Reason.CHANGED, Reason.ARCHIVED})
 """Reasons that say something about the moment, not about the picture: a refresh reads it again."""
+
+WITHOUT_ANSWER = frozenset(
+    {Reason.TIMEOUT, Reason.CONNECTION, Reason.SERVER_ERROR, Reason.BROKEN_BODY, Reason.THROTTLED, Reason.UNAVAILABLE}
+)
+"""Reasons for which nobody has refused the picture: it is asked about again, by the next run or on another day."""

@@ -25,6 +25,7 @@ from presel.config import GeneratorConfig
 from presel.errors import EndpointUnavailable
 from presel.instruct.batch.log import BatchLog
 from presel.instruct.endpoint.accepted import Accepted
+from presel.instruct.given_up import GivenUp
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
@@ -97,8 +98,10 @@ class Engine:
     def close(self) -> None:
         """Wait for what is under way, settle every lease, end the thread."""
         self.stop(EndpointUnavailable("the run was ended", where=self.generator.base_url))
-        self.run(self._drain()).result()
-        self._end()
+        try:
+            self.run(self._drain()).result()
+        finally:
+            self._end()
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -142,7 +145,10 @@ class Engine:
         found, made = await self.prepared(self._paid_or_made, (request, asked), picture if at_once else None)
         found = found or await self._batches.fetched(asked.key)
         if found is not None:
+            self.done.known = True
             return found, False
+        if (given_up := self._given_up.find(asked.key)) is not None:
+            raise given_up
         if self._desk.stopped is not None:  # whoever goes on without its answers need not read its pictures
             raise self._desk.stopped
 
@@ -180,12 +186,20 @@ class Engine:
         shared = (self._ledger, self._estimator, self._accepted, self.generator, self.io)
         self._drift = Drift(self._store, self.generator)
         self._leasing = Leasing(self._desk, self.purse, self._drift, *shared)
-        self._sending = Sending(self._desk, self.purse, self._owner, *shared, self._spawn)
+        self._given_up = GivenUp(self._store)
+        self._sending = Sending(self._desk, self.purse, self._owner, self._given_up, *shared, self._spawn)
         await self.io(self._owner.beat)
         await self.io(self.purse.clear)
+        await self.io(self._given_up.read)
         self._batches = self._opened_batches()
         await self._batches.adopt()
-        services = (self._beat(), self._leasing.serve(), self._sending.serve(), self._batches.serve())
+        services = (
+            self._beat(),
+            self._leasing.serve(),
+            self._sending.serve(),
+            self._sending.watch(),
+            self._batches.serve(),
+        )
         self._services = [self._loop.create_task(self._watched(service)) for service in services]
 
     def _opened_batches(self) -> Batches:
@@ -202,6 +216,7 @@ class Engine:
             estimator=self._estimator,
             drift=self._drift,
             accepted=self._accepted,
+            given_up=self._given_up,
             reading=client.reading,
             desk=self._desk,
             io=self.io,

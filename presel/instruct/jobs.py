@@ -38,8 +38,21 @@ class Job:
     lease: Lease | None = None
     tries: int = 0
     throttled: int = 0
+    throttled_since: float | None = None
+    """Seconds on the monotonic clock."""
+    under_way: bool = False
+    """Somebody sends it, or takes its answer: it ends with that, and not before."""
     failing_since: int | None = None
     """How many answers the engine had when this one first failed, or was put aside."""
+    failed_at: int | None = None
+    """How many it had when this one failed last."""
+    apart: int = 0
+    """How often it failed again after others had been answered: what fails alone has a reason of its own."""
+
+    def fails(self, answers: int) -> None:
+        """Note that it got no answer once more, when the engine had so many."""
+        self.apart += self.failed_at is not None and answers > self.failed_at
+        self.failed_at = answers
 
     @property
     def key(self) -> str:
@@ -82,25 +95,33 @@ class Desk:
         self._closing: dict[int, Account] = {}
         self._settle = settle
         self._away: dict[Job, asyncio.TimerHandle] = {}
+        self.jobs: set[Job] = set()
+        """All that have not ended, wherever they are."""
         self._change = asyncio.Event()
 
     def add(self, request: Request, picture: bytes, urgent: bool) -> Job:
         job = Job(request, picture, urgent, asyncio.get_running_loop().create_future())
+        self.jobs.add(job)
         self.needs_money(job, front=urgent)
         return job
 
     def needs_money(self, job: Job, front: bool = True) -> None:
+        job.under_way = False
         if self._may_go_on(job):
             self.queue.insert(0 if front else len(self.queue), job)
             self.changed()
 
     def is_ready(self, job: Job, front: bool = True) -> None:
+        job.under_way = False
         if self._may_go_on(job):
             self.ready.insert(0 if front else len(self.ready), job)
             self.changed()
 
     def later(self, job: Job, seconds: float, then: Callable[..., None], *args: Any) -> None:
         """Put a job away for a while; `then(job, *args)` brings it back."""
+        job.under_way = False
+        if not self._may_go_on(job):
+            return
 
         def back() -> None:
             del self._away[job]
@@ -149,12 +170,14 @@ class Desk:
 
     def finish(self, job: Job, answer: Answer, *, bought: bool) -> None:
         self.release(job)
+        self.jobs.discard(job)
         if not job.answer.done():
             job.answer.set_result((answer, bought))
         self.changed()
 
     def fail(self, job: Job, error: Exception) -> None:
         self.release(job)
+        self.jobs.discard(job)
         if not job.answer.done():
             job.answer.set_exception(error)
         self.changed()
@@ -164,10 +187,9 @@ class Desk:
         self.stopped = self.stopped or why
         for timer in self._away.values():
             timer.cancel()
-        waiting = [*self.queue, *self.ready, *self._away]
         for place in (self.queue, self.ready, self._away):
             place.clear()
-        for job in waiting:
+        for job in [job for job in self.jobs if not job.under_way]:  # some are in no place: on their way to one
             self.fail(job, self.stopped)
         hooks, self.on_stop = self.on_stop, []
         for hook in hooks:

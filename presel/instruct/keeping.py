@@ -14,15 +14,16 @@ TRIES = 6
 
 
 async def keep(ledger: Ledger, answer: Answer, io: Callable[..., Awaitable[Any]]) -> Answer:
-    """Make an answer durable, trying for a while; returns the one that counts. `io` runs something blocking off the loop.
+    """Make an answer durable, trying for a while; returns the one that counts. Raises StorageUnavailable after six tries."""
+    kept: Answer = await insisted(io, ledger.keep, answer)
+    return kept
 
-    Raises StorageUnavailable after six tries.
-    """
+
+async def insisted(io: Callable[..., Awaitable[Any]], work: Callable[..., Any], *args: Any) -> Any:
+    """What `work` returns, called up to six times while the store is away. `io` runs something blocking off the loop."""
     for attempt in range(TRIES - 1):
         try:
-            kept: Answer = await io(ledger.keep, answer)
-            return kept
+            return await io(work, *args)
         except StorageUnavailable:
             await asyncio.sleep(backoff(attempt))
-    last: Answer = await io(ledger.keep, answer)
-    return last
+    return await io(work, *args)

@@ -25,7 +25,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from presel import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
-from presel.images.reasons import PASSING, Reason
+from presel.images.reasons import PASSING, WITHOUT_ANSWER, Reason
 from presel.instruct.engine import Engine
 from presel.instruct.questions.dialogue import Instruction
 from presel.instruct.questions.parsing import Problem
@@ -39,7 +39,7 @@ from presel.tables.table_store import Output
 P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, Reason.UNAVAILABLE, *PASSING})
+_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, *WITHOUT_ANSWER, *PASSING})
 """Reasons that say something about the moment: the next run asks about these samples again."""
 _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]

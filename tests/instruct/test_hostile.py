@@ -287,18 +287,26 @@ def test_what_concerns_every_request_stops_the_run_even_in_its_middle(
 def test_the_last_requests_of_a_run_say_nothing_about_their_pictures_when_nobody_is_answered(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two are too few to call the endpoint down; they are asked again by the next run. Three are not."""
+    """Nine are too few to call an endpoint down that has answered before; they are asked again by the next run. Ten are not."""
     settings = generator("${PRESEL_TEST_URL}", attempts=ATTEMPTS)
-    with hostile(pool, {i: always(http(503, b"")) for i in (9, 10, 11)}) as endpoint:
+    with hostile(pool, {i: always(http(503, b"")) for i in range(2, 12)}) as endpoint:
         monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
-        assert pool.instruct(settings, picked=9, images=9).rows == 9
-        ref = pool.instruct(settings, picked=11, images=11)
-        assert (ref.rows, reasons(ref)) == (9, ["unavailable"] * 2)
+        assert pool.instruct(settings, picked=2, images=2).rows == 2
+        ref = pool.instruct(settings, picked=5, images=5)
+        assert (ref.rows, reasons(ref)) == (2, ["unavailable"] * 3)
         with pytest.raises(EndpointUnavailable, match="run again"):
             pool.instruct(settings, picked=12)
     with hostile(pool, {}) as endpoint:
         monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
         assert pool.instruct(settings, picked=11, images=11).rows == 11
+
+
+def test_three_requests_in_a_row_are_enough_where_the_endpoint_has_never_answered(pool: Pool) -> None:
+    with (
+        hostile(pool, {i: always(http(503, b"")) for i in range(12)}) as endpoint,
+        pytest.raises(EndpointUnavailable, match="run again"),
+    ):
+        pool.instruct(generator(endpoint.url, attempts=ATTEMPTS), picked=3, images=3)
 
 
 def test_while_nobody_is_answered_the_log_and_the_progress_say_so_and_why(

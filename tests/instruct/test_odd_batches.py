@@ -103,6 +103,30 @@ def test_a_line_that_says_nothing_is_asked_again_in_another_batch(
     assert (ref.rows, endpoint.counts.batched, len(endpoint.batches.batches)) == (4, 5, 2)
 
 
+@pytest.mark.parametrize("lost", [None, {"status_code": 500, "body": None}, "missing"], ids=str)
+def test_a_line_that_never_comes_is_a_reject_for_a_day_while_the_others_go_on(
+    lost: object, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never: list[str] = []
+
+    def spoil(lines: Lines) -> list[Any]:
+        never.extend(line["custom_id"] for line in lines[:1] if not never)
+        kept = [line for line in lines if line["custom_id"] not in never]
+        return kept + [{**line, "response": lost} for line in lines if line not in kept and lost != "missing"]
+
+    spoiling(monkeypatch, spoil)
+    monkeypatch.setenv("PRESEL_TEST_URL", "")
+    with serve(looks) as endpoint:
+        monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)
+        settings = batch("${PRESEL_TEST_URL}")
+        ref = pool.instruct(settings, picked=6)
+        assert (ref.rows, ref.rejects) == (6, 1), "its seat went on"
+        asked = endpoint.counts.batched
+        assert asked <= 6 + 1 + settings.attempts
+        assert pool.instruct(settings, picked=6).digest == ref.digest
+        assert endpoint.counts.batched == asked
+
+
 def test_a_key_in_an_output_file_goes_no_further_however_it_is_spelled(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from presel.images.reasons import Reason
 from presel.instruct.batch.run import End, Left, Runner
 from presel.instruct.batch.spool import Spool, Ticket, line_of
 from presel.instruct.jobs import Unanswerable
+from presel.instruct.keeping import insisted
 from presel.instruct.ledger import Answer
 from presel.instruct.money.lease_log import Lease
 from presel.instruct.questions.request import Request
@@ -68,9 +69,10 @@ class Batches:
     async def answer(self, request: Request, picture: Callable[[], Awaitable[bytes]]) -> tuple[Answer, bool] | None:
         """The answer to a request and whether this engine bought it; None: ask live. `picture` gives the JPEG in base64.
 
-        Raises Unanswerable, and whatever ends the run.
+        A batch may take a day: where others in one were answered, half of the tries are enough to give a request up. Raises
+        Unanswerable, and whatever ends the run.
         """
-        tries = 0
+        tries, alone = 0, False
         while True:
             before, request = request.key, self._run.accepted.fitted(request)
             found = await self.fetched(request.key)
@@ -86,7 +88,11 @@ class Batches:
                 raise end
             if self._config.finish_live:
                 return None
-            tries += not end.free
+            tries, alone = tries + (not end.free), alone or end.alone
+            if alone and 2 * tries >= self._run.attempts:
+                why = Unanswerable(end.reason, f"{tries} batches: {end.message}")
+                await insisted(self._io, self._run.given_up.note, request.key, why)
+                raise why
             if tries >= self._run.attempts:
                 raise self._given_up(end, tries)
 

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -28,6 +28,7 @@ from presel.instruct.batch.log import BatchLog
 from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Answered, Failed, Rejected
+from presel.instruct.given_up import GivenUp
 from presel.instruct.jobs import Desk, Unanswerable
 from presel.instruct.keeping import keep
 from presel.instruct.ledger import Answer, Ledger
@@ -48,11 +49,14 @@ _FULL_QUEUE = ("token_limit_exceeded", "rate_limit_exceeded", "batch_limit_excee
 
 @dataclass(frozen=True)
 class Left:
-    """A batch ended without an answer to this request, and without a bill for it. `free`: that was not a try of its own."""
+    """A batch ended without an answer to this request, and without a bill for it."""
 
     reason: Reason
     message: str
     free: bool = False
+    """That was not a try of its own."""
+    alone: bool = False
+    """The batch was worked through, and others in it were answered."""
 
 
 End = Answer | Left | Unanswerable
@@ -69,6 +73,7 @@ class Runner:
     estimator: Estimator
     drift: Drift
     accepted: Accepted
+    given_up: GivenUp
     reading: Reading
     desk: Desk
     io: Callable[..., Awaitable[Any]]
@@ -157,7 +162,9 @@ class Runner:
         if answered < batch.completed:  # the file was cut: what is missing of it was billed
             lost += sum(sorted((lease.amounts[key] for key in missing), reverse=True)[: batch.completed - answered])
         await self.settle(lease, spent, lost)
-        return ends | {key: Left(Reason.TIMEOUT, f"the batch {batch.status} without it") for key in missing}
+        ends |= {key: Left(Reason.TIMEOUT, f"the batch {batch.status} without it") for key in missing}
+        apart = bool(answered) and batch.status == "completed"
+        return {key: replace(end, alone=apart) if isinstance(end, Left) else end for key, end in ends.items()}
 
     async def settle(self, lease: Lease, spent: float, lost: float) -> None:
         await self.io(self.purse.settle, lease, spent, lost)

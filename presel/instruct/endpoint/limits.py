@@ -9,12 +9,15 @@ Four brakes, the tightest counts:
 - a pause that the server asked for (`Retry-After`, or a rate header that says nothing is left until then): nobody sends;
 - a circuit breaker: more than half of the last 20 tries failed without an answer, so wait, then send one probe.
 
-A 429 costs a request nothing: it goes back to the front of the queue, and is not counted among its tries.
+A 429 costs a request nothing, and is not counted among its tries. One that gets it again and again while others are answered
+has a reason of its own, such as a picture too large for the limit (sending.py). Headers come from outside: reading them
+never raises, and none is believed for longer than a minute.
 """
 
 from __future__ import annotations
 
 import email.utils
+import logging
 import math
 import random
 import re
@@ -27,16 +30,22 @@ USE = 0.99
 """The share of a limit that is used: a server's minute is not exactly ours."""
 _CATCH_UP = 0.25
 """Seconds' worth of requests that may follow at once when our own loop was late."""
-LONGEST_PAUSE = 600.0
+LONGEST_PAUSE = 60.0
+"""Seconds for which a header is believed: after that one request finds out, at no cost, whether it still holds."""
+_TRUSTED = 2
+_SLOWEST = 30.0
+"""Seconds from one request to the next below which a limit in a header is not meant as one per minute (or is a mistake)."""
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_said: dict[str, float] = {}
+log = logging.getLogger(__name__)
 
 
 def seconds(text: str | None) -> float | None:
     """A duration as rate headers write it (`6m0s`, `120ms`, `1.5`), or None."""
     if not text:
         return None
-    text = text.strip()
+    text = text.strip()[:100]
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     parts = _DURATION.findall(text)
@@ -46,18 +55,33 @@ def seconds(text: str | None) -> float | None:
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds a server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date; None if it does not say."""
-    milliseconds = seconds(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return min(milliseconds / 1000, LONGEST_PAUSE)
-    asked = headers.get("retry-after")
-    wait = seconds(asked)
+    """Seconds a server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date; None if it does not say.
+
+    Never raises, and never more than LONGEST_PAUSE: what is longer is said, and then asked again.
+    """
+    milliseconds, asked = seconds(headers.get("retry-after-ms")), headers.get("retry-after")
+    wait = seconds(asked) if milliseconds is None else milliseconds / 1000
     if wait is None and asked:
         try:
-            wait = email.utils.parsedate_to_datetime(asked).timestamp() - (time.time() if now is None else now)
-        except ValueError:
-            return None
-    return None if wait is None else min(max(wait, 0.0), LONGEST_PAUSE)
+            then = email.utils.parsedate_to_datetime(asked[:100]).timestamp()
+        except (ValueError, OverflowError, TypeError, IndexError, OSError):
+            return None  # a date that no calendar has
+        wait = then - (time.time() if now is None else now)
+    return None if wait is None else _believed(max(wait, 0.0), "asks to wait")
+
+
+def _believed(wait: float, what: str) -> float:
+    if wait > LONGEST_PAUSE:
+        _say(what, f"the endpoint {what} for {wait:,.0f} s: it is asked again in {LONGEST_PAUSE:.0f} s")
+    return min(wait, LONGEST_PAUSE)
+
+
+def _say(about: str, words: str) -> None:
+    """In the log, once a minute about the same thing: thousands of answers may carry the same header."""
+    now = time.monotonic()
+    if now - _said.get(about, -math.inf) > 60.0:
+        _said[about] = now
+        log.warning("%s", words)
 
 
 def backoff(attempt: int, base: float = 0.5, longest: float = 30.0) -> float:
@@ -82,6 +106,12 @@ class Bucket:
     def take(self, now: float, amount: float) -> None:
         if self.per_minute is not None:
             self.due = max(self.due, now) + amount * self._spacing()
+
+    def learn(self, per_minute: float, now: float) -> None:
+        """Take a limit over; what is owed under the former one is owed at the new pace."""
+        if self.per_minute is not None and per_minute > self.per_minute:
+            self.due = now + max(0.0, self.due - now) * self.per_minute / per_minute
+        self.per_minute = per_minute
 
     def correct(self, amount: float) -> None:
         """Give back (negative) or take more, once the real amount is known."""
@@ -173,9 +203,9 @@ class Pace:
         self.window = min(float(self.most), self.window + (1 if self._slow_start else 1 / 25))
         self.tokens.correct(used - tokens)
         self.breaker.succeeded()
-        self.heed(now, headers)
+        self.heed(now, headers, tokens)
 
-    def throttled(self, now: float, headers: Mapping[str, str], started: float, tries: int) -> None:
+    def throttled(self, now: float, headers: Mapping[str, str], started: float, tries: int, tokens: int = 1) -> None:
         """A 429. Everybody waits; the window shrinks once per round trip, not once per refused request of the same burst."""
         self.in_flight -= 1
         self._slow_start = False
@@ -183,14 +213,19 @@ class Pace:
             self.window = max(1.0, self.window * 0.75)
             self._shrunk_at = now
         asked = retry_after(headers)
-        self.pause(now + (asked if asked is not None else backoff(tries)))
+        own = backoff(tries) if asked is None or tries > _TRUSTED else 0.0  # `Retry-After: 0`, and then 429 again
+        self.pause(now + max(asked or 0.0, own))
         self.breaker.probing = False
-        self.heed(now, headers)
+        self.heed(now, headers, tokens)
 
-    def failed(self, now: float, headers: Mapping[str, str]) -> None:
-        """No answer: a 5xx, a reset, a time-out, a broken body."""
+    def failed(self, now: float, headers: Mapping[str, str], again: bool = False) -> None:
+        """No answer: a 5xx, a reset, a time-out, a broken body. `again`: this request has failed before.
+
+        The breaker counts requests, not tries: three pictures that a server chokes on are not a server that is down.
+        """
         self.in_flight -= 1
-        self.breaker.failed(now)
+        if not again or self.breaker.probing:
+            self.breaker.failed(now)
         asked = retry_after(headers)
         if asked is not None:
             self.pause(now + asked)
@@ -203,29 +238,38 @@ class Pace:
     def pause(self, until: float) -> None:
         self._paused_until = max(self._paused_until, until)
 
-    def heed(self, now: float, headers: Mapping[str, str]) -> None:
+    def paused(self, now: float) -> float:
+        """Seconds left of a pause that the endpoint asked for."""
+        return max(0.0, self._paused_until - now)
+
+    def heed(self, now: float, headers: Mapping[str, str], tokens: int = 1) -> None:
         """Learn limits that the configuration leaves open, and wait where a header says that nothing is left.
 
         Azure and some proxies send -1 or 0 for "I do not know": limits below 1 are ignored, and so is an empty remainder
-        without a time at which it fills again.
+        without a time at which it fills again. A limit that lets a request like the one just answered (`tokens`) pass less than
+        twice a minute is per second, or a mistake: not believed. If it was meant, there will be a 429.
         """
-        for bucket, name, learns in (
-            (self.requests, "requests", self._learns[0]),
-            (self.tokens, "tokens", self._learns[1]),
+        for bucket, name, learns, amount in (
+            (self.requests, "requests", self._learns[0], 1),
+            (self.tokens, "tokens", self._learns[1], tokens),
         ):
             limit = _number(headers.get(f"x-ratelimit-limit-{name}"))
-            if learns and limit is not None and limit >= 1:
-                bucket.per_minute = limit
+            if learns and limit is not None and 1 <= limit < 60.0 * amount / _SLOWEST:
+                said = f"the endpoint announces x-ratelimit-limit-{name}: {limit:g}, which cannot be meant per minute"
+                _say(name, said)
+            elif learns and limit is not None and limit >= 1:
+                bucket.learn(limit, now)
                 if bucket is self.requests and self._slow_start:
                     self.window = float(self.most)
             left = _number(headers.get(f"x-ratelimit-remaining-{name}"))
             wait = seconds(headers.get(f"x-ratelimit-reset-{name}"))
             if left == 0 and wait and limit is not None and limit >= 1:
-                self.pause(now + min(wait, LONGEST_PAUSE))
+                self.pause(now + _believed(wait, f"says that no {name} are left"))
 
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        found = float(text) if text else math.nan
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
