@@ -75,6 +75,12 @@ def a_served_model() -> None:
     ServedModel(ServedConfig(base_url="http://127.0.0.1", model="llava"), None, 512, "first")  # type: ignore[arg-type]
 
 
+def a_gpu() -> None:
+    from presel.selection import kmeans
+
+    kmeans([[0.0, 1.0], [1.0, 0.0]], 1, seed=0, device="gpu")
+
+
 def an_encoder() -> None:
     from presel.config import EncoderConfig
     from presel.encoders import identity
@@ -131,6 +137,7 @@ USES = [
     ("images", a_picture),
     ("instruct", a_prompt),
     ("instruct", a_served_model),
+    ("gpu", a_gpu),
     ("models", an_encoder),
     ("models", a_reference_model),
     ("models", a_processor),

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 from presel.config import ImageConfig, SourceConfig
 from presel.dataset import versions
 from presel.dataset.rows import digest_of
-from presel.errors import InputError, IntegrityError, NotFound
-from presel.images import Rejected, decode
-from presel.keys import digest
+from presel.errors import InputError, IntegrityError, NotFound, require
+from presel.images import Reason, Rejected
 from presel.sources import open_source
 from presel.tables.schemas import DatasetRef
 
@@ -96,13 +95,19 @@ class Dataset:
 
         Raises IntegrityError when the file is gone, cannot be read, or is another than the one that was instructed.
         """
-        key, content = record["key"], digest_of(record)
-        data = self._source.read(key)
+        require("images", "showing a picture")
+        from presel.images.decoders import opened
+
+        key = record["key"]
+        try:
+            data = self._source.read_content(key, digest_of(record))
+        except NotFound as error:
+            raise self._lost(key, "nothing lies where the pictures were", error.what) from error
         if isinstance(data, Rejected):
-            raise self._lost(key, "the picture cannot be read", f"{data.reason}: {data.detail}")
-        if digest(data) != content:
-            raise self._lost(key, "the picture is no longer the one that was instructed", "other bytes")
-        found = decode(data, self._limits, key)
+            other = data.reason is Reason.CHANGED
+            what = "the picture is no longer the one that was instructed" if other else "the picture cannot be read"
+            raise self._lost(key, what, f"{data.reason}: {data.detail}")
+        found = opened(data, self._limits, key)
         if isinstance(found, Rejected):
             raise self._lost(key, "the picture cannot be decoded", f"{found.reason}: {found.detail}")
         return found

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from presel.concurrency.ahead import ahead
 from presel.config import ImageConfig, SourceConfig
 from presel.images import Rejected
-from presel.images.decoders import opened
 from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from presel.sources import open_source
@@ -49,6 +48,8 @@ class ImageReader:
 
     def __call__(self, sample: Sample) -> Image.Image | Unusable:
         """Unusable when the image cannot be read or is no longer the one that was instructed."""
+        from presel.images.decoders import opened  # Pillow, which the light core does without
+
         data = self._source.read_content(sample.key, sample.content)
         image = data if isinstance(data, Rejected) else opened(data, self._limits, sample.key)
         return Unusable(image.reason, image.detail) if isinstance(image, Rejected) else image

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 
+from presel.config import ImageConfig
 from presel.dataset import versions
 from presel.dataset.trainer_formats import DIGEST, RECORDS
 from presel.reference_model.conversation import Turn
@@ -23,8 +25,10 @@ def manner(made: list[Sample]) -> list[Sample]:
     ]
 
 
-def publish_drawn(folder: Path, tasks: list[str], count: int, name: str = "demo") -> DatasetRef:
-    """Pictures below `folder/pool`, the version on `folder/store`."""
+def publish_drawn(
+    folder: Path, tasks: list[str], count: int, name: str = "demo", store: str | None = None
+) -> DatasetRef:
+    """Pictures below `folder/pool`, the version on `store`, else on `folder/store`."""
     made = manner(samples(folder / "pool", tasks, count))
     rows = [
         {
@@ -34,7 +38,11 @@ def publish_drawn(folder: Path, tasks: list[str], count: int, name: str = "demo"
         }
         for sample in sorted(made)
     ]  # fmt: skip
-    files = {"data.parquet": table_store.encode(pa.Table.from_pylist(rows, schema=RECORDS))}
+    settings = {"encoder": {"images": ImageConfig().model_dump()}}
+    files = {
+        "data.parquet": table_store.encode(pa.Table.from_pylist(rows, schema=RECORDS)),
+        "config.json": json.dumps(settings).encode(),
+    }
     about = {"content": versions.content_digest(files), "before": None, "records": len(rows)}
-    store = str(folder / "store")
-    return versions.complete(store, name, versions.claim(store, name, about), files, about, {})
+    store, run = store or str(folder / "store"), {"source": str(folder / "pool")}
+    return versions.complete(store, name, versions.claim(store, name, about), files, about, run)

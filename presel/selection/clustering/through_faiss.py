@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from presel.errors import InputError
+from presel.errors import InputError, require
 from presel.selection.clustering.schedule import WIDE_PASSES, best_of
 from presel.selection.clustering.seeding import Seeds
 from presel.selection.clustering.state import Matrix, State
@@ -92,12 +92,9 @@ def _index(faiss: Any, dimensions: int, gpu: int) -> Any:
 
 def _faiss(gpu: int) -> Any:
     """The library, if it can do what is asked."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise InputError(
-            "clustering on a GPU needs faiss", where=WHERE, fix="pip install 'presel[gpu]', or cluster on the CPU"
-        ) from error
+    require("gpu", "clustering on a GPU")
+    import faiss
+
     there = getattr(faiss, "get_num_gpus", lambda: 0)()
     if gpu != ON_CPU and gpu >= there:
         raise InputError(
