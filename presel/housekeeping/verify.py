@@ -94,14 +94,16 @@ def _table(ref: TableRef) -> Iterator[str]:
 
 def _answers(record: RunRecord) -> Iterator[str]:
     """Each answer in the ledger is what was written, each published one is there, and so is the money log."""
-    missing = _published(record)
+    missing, leases = _published(record), set[int]()
     for done, (key, found) in enumerate(Ledger(open_store(record.config.store)).checked(), start=1):
         missing.pop(key, None)
         if isinstance(found, IntegrityError):
             yield f"ledger: {key}: {found.what}"
+        else:
+            leases.add(found.lease)
         progress.report("verify", "ledger", done, done + len(missing), "answers")
     yield from (f"ledger: the answer {request} about {key} is gone" for request, key in missing.items())
-    yield from (f"ledger: {error.where}: {error.what}" for error in damaged(open_store(record.config.store)))
+    yield from (f"ledger: {error.where}: {error.what}" for error in damaged(open_store(record.config.store), leases))
 
 
 def _published(record: RunRecord) -> dict[str, str]:

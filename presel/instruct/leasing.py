@@ -55,7 +55,7 @@ class Leasing:
     async def serve(self) -> None:
         """For ever: lease for what is queued as soon as little is ready."""
         while True:
-            probing = not self._estimator.calibrated and self._desk.waits_for_bills
+            probing = not self._proven and self._desk.waits_for_bills
             if not self._desk.queue or len(self._desk.ready) >= self._ahead or probing:
                 await self._desk.change()
             elif not await self._lease(self._desk.queue[:CHUNK]):
@@ -71,7 +71,7 @@ class Leasing:
             job.estimate = self._estimator.tokens(job.request)
         price = self._estimator.price
         wanted = [(job.key, price.of(job.estimate.input_tokens, job.estimate.output_tokens)) for job in jobs]
-        grant = await self._io(self._purse.lease, wanted if self._estimator.calibrated else self._probe(wanted))
+        grant = await self._io(self._purse.lease, wanted if self._proven else self._probe(wanted))
         self._warn()
         if grant.exhausted:
             self._desk.stop(self.cap_reached(len(self._desk.queue)))
@@ -81,6 +81,10 @@ class Leasing:
             await self._hand_out(jobs, grant.lease, grant.check)
         came = [await self._look_again(job) for job in jobs if job.key in grant.held]
         return grant.lease is not None or any(came)
+
+    @property
+    def _proven(self) -> bool:
+        return self._estimator.calibrated and not self._estimator.unproven
 
     async def _known_otherwise(self, job: Job) -> bool:
         """Put a request into the form that the endpoint takes by now; whether it was paid for in that form."""
@@ -92,7 +96,12 @@ class Leasing:
         return found is not None
 
     def _probe(self, wanted: list[tuple[str, float]]) -> list[tuple[str, float]]:
-        """Before the first bill nobody knows whether the bounds hold: only so many that it would not matter if they do not."""
+        """Before the first bill nobody knows whether the bounds hold: only so many that it would not matter if they do not.
+
+        After a bill that surprised: one at a time, until the price is known.
+        """
+        if self._estimator.unproven:
+            return wanted[:1]
         sums = itertools.accumulate(amount for _, amount in wanted)
         most = _UNPROVEN * self._purse.room()
         return wanted[: max(1, sum(total <= most for total in sums))]

@@ -133,6 +133,10 @@ class Sending:
                 self._lose_patience()
                 continue
             job = self._desk.ready.pop(0)
+            if self._estimator.cost(job.request) > job.reserved + 1e-12:  # reserved before a bill that surprised
+                self._desk.release(job)
+                self._desk.needs_money(job)
+                continue
             if self._owner.trusted or not await self._was_taken_for_dead(job):
                 job.under_way = True
                 self._pace.start(time.monotonic(), job.tokens)
@@ -197,6 +201,8 @@ class Sending:
         bought = outcome.status == 200
         usage = usage_of(outcome.body, job.request, job.estimate) if bought else NOTHING
         cost = self._estimator.price.of(usage.input_tokens, usage.output_tokens)
+        if self._estimator.learn(job.request, usage):  # at once: while this is being kept others would be sent
+            self._desk.reprice()
         try:
             kept = await keep(self._ledger, _answer(job, outcome, usage, cost), self._io)
         except Exception:
@@ -205,8 +211,6 @@ class Sending:
         finally:
             used = usage.input_tokens + usage.output_tokens
             self._pace.succeeded(time.monotonic(), outcome.headers, job.tokens, used)
-        if self._estimator.learn(job.request, usage):
-            self._desk.reprice()
         self.done.answers += 1
         self.done.known = True
         self.done.given_up, self.done.failing = 0, ""

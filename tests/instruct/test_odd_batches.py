@@ -200,3 +200,33 @@ def test_batches_work_the_same_on_s3(tmp_path: Path) -> None:
         money = spending(open_store(pool.store))
     assert (ref.rows, endpoint.counts.billed) == (12, 12)
     assert money["reserved_usd"] == 0
+
+
+class Twisted:
+    """Creates batches, and says of the first what it likes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, status: int, metadata: dict[str, str]) -> None:
+        create, document, told = files.Batches._create, files._document, []
+
+        def created(batches: files.Batches, incoming: Any) -> Any:
+            answer = create(batches, incoming)
+            told.append(1)
+            return files.reply(status, files.failure("x", "no")) if len(told) == 1 and status else answer
+
+        monkeypatch.setattr(files.Batches, "_create", created)
+        monkeypatch.setattr(
+            files,
+            "_document",
+            lambda batch: {**(found := document(batch)), "metadata": {**found["metadata"], **metadata}},
+        )
+
+
+@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+@pytest.mark.parametrize("metadata", [{}, {"region": "eu"}], ids=["as sent", "and more"])
+def test_a_batch_that_was_created_whatever_the_server_said_is_not_bought_twice(
+    status: int, metadata: dict[str, str], pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Twisted(monkeypatch, status, metadata)
+    with serve(looks) as endpoint:
+        ref = pool.instruct(batch(endpoint.url), picked=6)
+    assert (ref.rows, endpoint.counts.billed, len(endpoint.batches.batches)) == (6, 6, 1)

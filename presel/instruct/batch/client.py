@@ -38,6 +38,8 @@ class Batch:
     id: str
     status: str
     metadata: Mapping[str, str]
+    file: str
+    """The id of the file it was made from."""
     output: str | None
     errors: str | None
     completed: int
@@ -77,6 +79,8 @@ class BatchClient:
 
         while isinstance(found := await self._once(call, self._generator.timeout, _described), Throttled):
             await asyncio.sleep(_wait(found, 1))
+            if there := await self.find(file, metadata):  # it was created all the same
+                return there
         return None if isinstance(found, Failed) or found is None else _batch(found)
 
     async def retrieve(self, batch: str) -> Batch | None:
@@ -84,10 +88,10 @@ class BatchClient:
         found = await self._insisted(lambda sdk: sdk.batches.with_raw_response.retrieve(batch), parse=_described)
         return _batch(found) if found else None
 
-    async def find(self, metadata: Mapping[str, str]) -> Batch | None:
-        """A batch that was created with exactly these metadata."""
+    async def find(self, file: str, metadata: Mapping[str, str]) -> Batch | None:
+        """The batch of an uploaded file: made from it, or with our metadata, to which a provider may add its own."""
         async for batch in self._all():
-            if batch.metadata == metadata:
+            if batch.file == file or metadata.items() <= batch.metadata.items():
                 return batch
         return None
 
@@ -211,6 +215,7 @@ def _batch(found: Mapping[str, Any]) -> Batch:
         id=str(found["id"]),
         status=str(found.get("status")),
         metadata=metadata if isinstance(metadata, Mapping) else {},
+        file=str(found.get("input_file_id") or ""),
         output=found.get("output_file_id"),
         errors=found.get("error_file_id"),
         completed=int(counts.get("completed") or 0),

@@ -187,21 +187,29 @@ class Runner:
         """A batch of an uploaded file; None: there certainly is none, and never will be one of this file."""
         try:
             batch = await self.api.create(file, metadata)
-        except EndpointRefused:  # that is an answer: there is none
-            await self.settle(lease, 0.0, 0.0)
-            raise
+        except EndpointRefused:  # that is an answer: there is none. But servers have refused what they created
+            batch = await self._refused_and_there(file, metadata)
+            if batch is None:
+                await self.settle(lease, 0.0, 0.0)
+                raise
         return batch or await self._orphan(file, metadata)
+
+    async def _refused_and_there(self, file: str, metadata: dict[str, str]) -> Batch | None:
+        try:
+            return await self._orphan(file, metadata)
+        except EndpointRefused:  # it lists no batches, either
+            return None
 
     async def _orphan(self, file: str, metadata: Mapping[str, str]) -> Batch | None:
         """Find the batch whose creation nobody saw succeed. None: it does not exist, and cannot come to exist any more."""
         for look in range(_LOOKS):
-            found = await self.api.find(metadata)
+            found = await self.api.find(file, metadata)
             if found is not None:
                 log.info("batch %s was created by a process that could not keep its id", found.id)
                 return found
             await asyncio.sleep(min(self.poll, 2.0) * look)
         await self.api.delete(file)
-        return await self.api.find(metadata)
+        return await self.api.find(file, metadata)
 
     async def _left_behind(self, lease: Lease) -> Batch | None:
         intent = await self.io(self.log.intent, lease.number)

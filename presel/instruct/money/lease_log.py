@@ -6,19 +6,23 @@
     ledger/totals/00000063.json           the sum of all leases up to 63, so that nobody has to read them again
 
 What money.py needs of it: whoever holds number n has read every lease before n. That is why a number is claimed only right
-behind the last one read, and a claim that loses reads on before it tries again.
+behind the last one read, and a claim that loses reads on before it tries again. A number whose file is gone is not free: the
+next lease, or its own settlement, shows that it was taken.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.storage import Store
 from presel.storage.sealed import seal, unseal
+
+log = logging.getLogger(__name__)
 
 LEASES, LOST, TOTALS = "ledger/leases", "ledger/lost", "ledger/totals"
 FORMAT = 1
@@ -65,12 +69,34 @@ class LeaseLog:
 
     def read_on(self) -> None:
         """Read what is new. By name, without a listing: a log of thousands of leases costs what its new end costs."""
-        while (document := self._read(_lease_path(self._next))) is not None:
-            self._append(Lease(**document))
+        while (lease := self._at(self._next)) is not None:
+            self._append(lease)
         for number in [n for n, lease in self.open.items() if lease.owner != self.owner]:
             settled = self._read(_settled_path(number))
             if settled is not None:
                 self._note_settled(number, settled)
+
+    def _at(self, number: int) -> Lease | None:
+        """The lease of a number; None: it is the next free one. One whose file is lost counts as what it was settled for.
+
+        Raises IntegrityError when a lost one was not settled: then nobody knows what it came to.
+        """
+        document = self._read(_lease_path(number))
+        if document is None and self._was_taken(number):
+            document = self._read(_lease_path(number))  # it may have come this moment
+            if document is None:
+                return self._lost(number)
+        return Lease(**document) if document is not None else None
+
+    def _was_taken(self, number: int) -> bool:
+        return self.store.exists(_lease_path(number + 1)) or self.store.exists(_settled_path(number))
+
+    def _lost(self, number: int) -> Lease:
+        error = _gone(self.store, number)
+        if not self.store.exists(_settled_path(number)):
+            raise error
+        log.warning("%s: %s; what it was settled for counts", error.where, error.what)
+        return Lease(number, "nobody", {}, 0)
 
     def claim(self, amounts: dict[str, float], in_flight: int, batch: bool = False) -> Lease | None:
         """A lease under the next number, or None when somebody else took that number first: then read on."""
@@ -138,14 +164,27 @@ class LeaseLog:
         return _read(self.store, path)
 
 
-def damaged(store: Store) -> Iterator[IntegrityError]:
-    """What is wrong with the log, document by document. Reads all of it."""
+def damaged(store: Store, named: Iterable[int] = ()) -> Iterator[IntegrityError]:
+    """What is wrong with the log, document by document. Reads all of it. `named`: the leases that paid for answers."""
+    names = [entry.path.rpartition("/")[2].removesuffix(".json") for entry in store.list(f"{LEASES}/")]
+    there = {int(name) for name in names if name.isdigit()}
+    taken = {int(name.partition("-")[0]) for name in names if name[:8].isdigit()} | {n for n in named if n >= 0}
+    yield from (_gone(store, number) for number in range(max(taken, default=-1) + 1) if number not in there)
     for folder in (LEASES, LOST, TOTALS):
         for entry in store.list(f"{folder}/"):
             try:
                 _read(store, entry.path)
             except IntegrityError as error:
                 yield error
+
+
+def _gone(store: Store, number: int) -> IntegrityError:
+    return IntegrityError(
+        f"lease {number} of the money log is gone",
+        where=store.locate(_lease_path(number)),
+        fix="restore it from a backup. Where there is none, say what it came to at most, so that the cap holds: "
+        f'write `{{"spent": <US dollars>, "lost": 0}}` to {_settled_path(number)}',
+    )
 
 
 def _read(store: Store, path: str) -> dict[str, Any] | None:
@@ -156,7 +195,18 @@ def _read(store: Store, path: str) -> dict[str, Any] | None:
     where, fix = store.locate(path), "restore it from a backup: nothing else says what was spent"
     document = unseal(data, FORMAT, what="the money log", where=where, fix=fix)
     document.pop("format")
+    if missing := _fields(path) - document.keys():
+        raise IntegrityError(f"the money log lacks {', '.join(sorted(missing))}", where=where, fix=fix)
     return document
+
+
+def _fields(path: str) -> set[str]:
+    """What a document of the log says at least."""
+    if path.startswith(TOTALS):
+        return {"through", "spent"}
+    if path.startswith(LOST):
+        return {"lost"}
+    return {"spent", "lost"} if path.endswith("-settled.json") else {"number", "owner", "amounts", "in_flight"}
 
 
 def _lease_path(number: int) -> str:

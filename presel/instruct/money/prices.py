@@ -29,9 +29,10 @@ log = logging.getLogger(__name__)
 _BYTES_PER_TOKEN = 3.0  # English has about 4.4, Chinese about 3 in UTF-8: fewer bytes per token is the safe side
 _MESSAGE_TOKENS = 64  # roles, separators and what a server adds for structured output
 _PATCH, _PATCH_FACTOR = 28, 2.46
-_MOST_TOKENS = 10_000_000
-"""No model reads or writes more for one answer: a larger figure is a mistake, and must not eat the whole cap."""
-_LARGEST_FACTOR = 50.0
+_FAR, _LONGEST_ANSWER = 128, 200_000
+"""No bill is so many times what providers publish, and no model thinks and writes more tokens for one answer than that."""
+_SURPRISING, _PROOFS = 1.2, 3
+"""A bill so many times its reservation is a surprise, after which so many in a row must be none."""
 
 
 class Price(NamedTuple):
@@ -86,23 +87,31 @@ def price_of(generator: GeneratorConfig) -> Price:
 def usage_of(body: dict[str, Any], request: Request, estimate: Usage) -> Usage:
     """The tokens an answer was billed for, from its `usage`; what that does not say believably counts as reserved.
 
-    Tokens of thinking are billed as output. Most servers count them in `completion_tokens`; some only in `total_tokens` or
-    beside it, and so the largest figure counts. No picture costs no token: an input of zero is no measurement.
+    A figure beyond all that the request can have come to is a mistake, which must not eat the whole cap: it is said, and
+    counts as reserved. Tokens of thinking are billed as output. Most servers count them in `completion_tokens`; some only in
+    `total_tokens` or beside it: the largest figure counts. No picture costs no token: an input of zero is no measurement.
     """
     usage = body.get("usage")
     said = usage if isinstance(usage, Mapping) else {}
     read, written = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    reserved = Usage(estimate.input_tokens, max(estimate.output_tokens, request.output_limit), False)
     if not read or written is None:
-        return Usage(estimate.input_tokens, max(estimate.output_tokens, request.output_limit), False)
+        return reserved
     details = said.get("completion_tokens_details")
     thought = (_count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None) or 0
     beside = written + thought if thought > written else 0
-    return Usage(read, max(written, (_count(said.get("total_tokens")) or 0) - read, beside), True)
+    billed = Usage(read, max(written, (_count(said.get("total_tokens")) or 0) - read, beside), True)
+    most = _FAR * published(request).input_tokens, max(_FAR * request.output_limit, _LONGEST_ANSWER)
+    if billed.input_tokens <= most[0] and billed.output_tokens <= most[1]:
+        return billed
+    words = "%s says that an answer took %d and %d tokens, where it can have taken %d and %d: it counts as reserved, %d and %d"
+    log.warning(words, request.model, *billed[:2], *most, *reserved[:2])
+    return reserved
 
 
 def _count(value: object) -> int | None:
     """A number of tokens that can be meant, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_TOKENS:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e15:
         return None
     return int(value)
 
@@ -115,6 +124,13 @@ def picture_tokens(model: str, side: int) -> int:
     return math.ceil(max(patches, base + per_tile * tiles))
 
 
+def published(request: Request) -> Usage:
+    """At most so many tokens, by the rules that providers publish."""
+    words = request.size / _BYTES_PER_TOKEN + _MESSAGE_TOKENS
+    picture = picture_tokens(request.model, int(request.picture["side"]))
+    return Usage(math.ceil(words + picture), request.output_limit, False)
+
+
 @dataclass
 class Estimator:
     """Upper bounds before a request is sent, corrected upwards by what is measured."""
@@ -124,14 +140,14 @@ class Estimator:
     output_factor: float = 1.0
     calibrated: bool = False
     """Whether any bill was seen: until then the bounds are only what providers publish."""
+    unproven: int = 0
+    """So many bills as expected must come, one at a time, before the price is believed again."""
 
     def tokens(self, request: Request) -> Usage:
         """At most so many tokens, as far as is known."""
-        words = request.size / _BYTES_PER_TOKEN + _MESSAGE_TOKENS
-        picture = picture_tokens(request.model, int(request.picture["side"]))
-        return Usage(
-            math.ceil((words + picture) * self.factor), math.ceil(request.output_limit * self.output_factor), False
-        )
+        most = published(request)
+        read, written = self.factor * most.input_tokens, self.output_factor * most.output_tokens
+        return Usage(math.ceil(read), math.ceil(written), False)
 
     def cost(self, request: Request) -> float:
         """US dollars to reserve for one try of a request."""
@@ -141,6 +157,7 @@ class Estimator:
     def learn(self, request: Request, usage: Usage) -> bool:
         """The drift alarm: a bill above its reservation raises every later one; returns whether this one did."""
         self.calibrated = True
+        self.unproven = max(0, self.unproven - 1)
         expected = self.tokens(request)
         if not usage.measured:
             return False
@@ -153,13 +170,15 @@ class Estimator:
                 said = "%s billed %d %s tokens where at most %d were expected: reservations are raised"
                 log.warning(said, request.model, billed, kind, reserved)
         before = self.factor, self.output_factor
-        self.factor = _raised(self.factor, usage.input_tokens / expected.input_tokens)
-        self.output_factor = _raised(self.output_factor, usage.output_tokens / expected.output_tokens)
+        ratios = usage.input_tokens / expected.input_tokens, usage.output_tokens / expected.output_tokens
+        self.factor, self.output_factor = _raised(self.factor, ratios[0]), _raised(self.output_factor, ratios[1])
+        if max(ratios) > _SURPRISING:
+            self.unproven = _PROOFS
         return before != (self.factor, self.output_factor)
 
 
 def _raised(factor: float, ratio: float) -> float:
-    return min(1.1 * ratio * factor, max(_LARGEST_FACTOR, factor)) if ratio > 1 else factor
+    return 1.1 * ratio * factor if ratio > 1 else factor
 
 
 def quote(costs: Sequence[float], n: int, *, resamples: int = 2000, seed: int = 0) -> Quote:
