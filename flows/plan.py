@@ -7,7 +7,7 @@ from prefect import flow, unmapped
 from presel.config import RefreshConfig
 from presel.runs.run_record import RunRecord
 from tasks.api import instruct
-from tasks.cpu import assemble, choose_basis, cluster, draw_reference, ingest, plan_budget, rank, recall
+from tasks.cpu import assemble, check_pool, choose_basis, cluster, draw_reference, ingest, plan_budget, rank, recall
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
 from tasks.show import price_reference, show_plan
@@ -21,6 +21,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     catalog = ingest(source, config.store)
     embeddings = embed_part.map(catalog.split(), unmapped(source), unmapped(config.encoder)).result()
     samples = assemble(catalog, embeddings)
+    check_pool(samples, config)
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
     price_reference(samples, config)

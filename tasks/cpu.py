@@ -16,6 +16,7 @@ from presel.stages import recall as recalling
 from presel.stages import reference as referencing
 from presel.stages import report as reporting
 from presel.stages import select as selecting
+from presel.stages import shrinkage
 from tasks.policy import Policy
 from tasks.resources import Resource
 
@@ -24,6 +25,7 @@ CPU = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(hours=12
 ingest = CPU.plain_task(ingestion.ingest, "ingest")
 assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")
 recall = CPU.plain_task(recalling.recall, "history")
+check_pool = CPU.plain_task(shrinkage.check_pool, "check pool")
 draw_reference = CPU.stage_task(referencing.draw_reference, "reference {samples.label}")
 choose_basis = CPU.plain_task(basing.choose_basis, "basis of the weights")
 cluster = CPU.stage_task(clustering.cluster, "cluster {samples.label}")

@@ -34,6 +34,7 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         "samples": record.samples.rows,
         "instructed": sum(row["reference"] + row["picked"] for row in rows),
         "budget": sum(row["reference"] + row["kept"] + row["quota"] for row in rows),
+        "over_budget": run.over_budget,
         "rejects": rejects,
         "paid_usd": paid,
         "dataset": versions.latest(record.config.store, record.config.dataset.name),
@@ -44,6 +45,8 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         screen.print(f"{result['images']} images listed, {result['samples']} usable samples")
         screen.print(in_words(pool), soft_wrap=True)
         screen.print(f"{result['instructed']} of {result['budget']} instructed for {dollars(paid)}")
+        if run.over_budget:
+            screen.print(run.over_budget, markup=False, soft_wrap=True)
         table(rows, COLUMNS, total=True)
         for reason, count in rejects.items():
             screen.print(f"  {count:6} rejected: {reason}", markup=False)

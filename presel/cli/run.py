@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from presel.cli.console import screen, show, table
-from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
 from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
 from presel.config.file import load
@@ -43,10 +43,12 @@ def plan(
     reference: Annotated[
         float, typer.Option(help="US dollars that may be spent now, on the reference set; 0 uses paid answers only.")
     ] = 0.0,
+    rebase: Rebase = None,
+    accept_shrink: AcceptShrink = False,
     as_json: AsJson = False,
 ) -> None:
     """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
-    settings = load(config, overrides)
+    settings = _for_once(load(config, overrides), rebase, accept_shrink)
     heard: list[Progress] = []
     try:
         with listening(heard.append):
@@ -63,6 +65,8 @@ def plan(
         priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
         table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)
         screen.print(in_words(pool), soft_wrap=True)
+        if of_run.over_budget:
+            screen.print(of_run.over_budget, markup=False, soft_wrap=True)
         low, high = (sum(row[name] or 0.0 for row in rows) for name in ("price_low_usd", "price_high_usd"))
         rest = sum(row["price_usd"] or 0.0 for row in rows)
         screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
@@ -71,7 +75,13 @@ def plan(
         table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
 
     show(
-        {"plan": rows, "pool": pool, "money": money._asdict(), "budgets": budget_curve.read(record.plan)},
+        {
+            "plan": rows,
+            "pool": pool,
+            "over_budget": of_run.over_budget,
+            "money": money._asdict(),
+            "budgets": budget_curve.read(record.plan),
+        },
         as_json,
         words,
     )
@@ -80,11 +90,23 @@ def plan(
 def run(
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006
+    rebase: Rebase = None,
+    accept_shrink: AcceptShrink = False,
     as_json: AsJson = False,
 ) -> None:
     """One refresh: choose, instruct, publish. What is done or paid for already is reused."""
-    finished = run_flow("refresh", load(config, overrides))
+    finished = run_flow("refresh", _for_once(load(config, overrides), rebase, accept_shrink))
     show(run_result(finished), as_json, lambda: show_run(finished))
+
+
+def _for_once(settings: RefreshConfig, rebase: int | None, accept_shrink: bool) -> RefreshConfig:
+    """The settings with what is meant for this run alone."""
+    update: dict[str, object] = {}
+    if rebase is not None:
+        update["history"] = settings.history.model_copy(update={"rebase": rebase})
+    if accept_shrink:
+        update["source"] = settings.source.model_copy(update={"may_shrink": 1.0})
+    return settings.model_copy(update=update)
 
 
 def run_result(finished: Finished) -> dict[str, object]:
@@ -94,6 +116,7 @@ def run_result(finished: Finished) -> dict[str, object]:
         "tasks": of_run.task_rows(),
         "pool": since_before(record.catalog, record.samples),
         "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
+        "over_budget": of_run.over_budget,
         "unpaid": _unpaid(of_run),
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
@@ -113,6 +136,8 @@ def show_run(finished: Finished) -> None:
         f"{dollars(money.paid)}, of which this run paid {dollars(finished.spent_usd)}.",
         soft_wrap=True,
     )
+    if of_run.over_budget:
+        screen.print(of_run.over_budget, markup=False, soft_wrap=True)
     if unpaid := _unpaid(of_run):
         said = f"{unpaid} chosen images are not paid for, as the money cap is reached: raise generator.max_cost and run again."
         screen.print(said, soft_wrap=True)

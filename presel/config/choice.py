@@ -73,9 +73,14 @@ class SelectionConfig(Section):
 class HistoryConfig(Section):
     """What becomes of samples that an earlier version of the dataset paid for, when pool or settings have changed."""
 
-    keep: Literal["always", "while_selected", "never"] = Field(
+    keep: Literal["always", "while_budget", "while_selected", "never"] = Field(
         "always",
         description="always: they stay as long as their image is in the pool, and take seats of the budget; "
+        "while_budget: the same, but where they are more than the budget the last picked of each task leave; "
         "while_selected: the choice is made anew, and what is chosen again costs nothing; "
         "never: they are not chosen again, so a version is a batch of images nobody has paid for",
+    )
+    rebase: Annotated[int | None, Field(ge=0), Operational] = Field(
+        None,
+        description="build on this version in place of the newest, 0: on none. Meant for one run: `presel run --rebase N`",
     )

@@ -48,6 +48,11 @@ class SourceConfig(Section):
         description="globs of files and folders that are not part of the pool, as if they were not there: "
         "`lost+found` and `*.tmp` wherever they are, `raw/**/thumbs` by its path from `uri`",
     )
+    may_shrink: Annotated[float, Field(ge=0, le=1), Operational] = Field(
+        0.2,
+        description="share of the last version's usable images, or of its records, that may be gone from the pool; "
+        "a run that finds more gone ends before it buys anything. `presel run --accept-shrink` is 1 for once",
+    )
     s3: Annotated[S3Config, Operational] = S3Config()
     part_size: Annotated[int, Field(ge=1, le=100_000), Operational] = Field(
         1000, description="images per unit of parallel work"

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from presel.config import RefreshConfig
@@ -41,10 +42,14 @@ def inputs_digest(samples: TableRef, config: RefreshConfig, basis: Sequence[Tabl
 
 def base_of(samples: TableRef, config: RefreshConfig, basis: Sequence[TableRef] = ()) -> DatasetRef | None:
     """The version that a refresh of this pool with these settings and weights builds on."""
-    newest = versions.latest(config.store, config.dataset.name)
-    if newest is None or versions.manifest(newest).get("inputs") != inputs_digest(samples, config, basis):
-        return newest
-    return base_before(config.store, newest)
+    rebase = config.history.rebase
+    if rebase == 0:
+        return None
+    store, name = config.store, config.dataset.name
+    start = versions.latest(store, name) if rebase is None else versions.find(store, name, rebase)
+    if start is None or versions.manifest(start).get("inputs") != inputs_digest(samples, config, basis):
+        return start
+    return base_before(store, start)
 
 
 def base_before(store: str, version: DatasetRef) -> DatasetRef | None:
@@ -62,6 +67,53 @@ def lineage(store: str, version: DatasetRef | None) -> tuple[DatasetRef, ...]:
     return tuple(found)
 
 
+def that_kept(store: str, base: DatasetRef | None) -> tuple[DatasetRef, ...]:
+    """A version and those before it whose samples it would hold if their pictures were there: what returns to the pool stays
+    again. A version that was chosen anew wanted no more of what was before it than it holds."""
+    found = []
+    for version in lineage(store, base):
+        found.append(version)
+        if _settings(version)["history"]["keep"] not in KEEPING:
+            break
+    return tuple(found)
+
+
+KEEPING = frozenset({"always", "while_budget"})
+"""Policies under which a sample stays because an earlier version holds it."""
+
+
+class Lost(NamedTuple):
+    """What the pool has lost since a version."""
+
+    share: float
+    """Of its usable images or of its records, whichever is more, 0 to 1."""
+    words: str
+
+
+def lost(samples: TableRef, config: RefreshConfig) -> Lost | None:
+    """Since the latest version; None before the first."""
+    before = versions.latest(config.store, config.dataset.name)
+    if before is None:
+        return None
+    plan = table_store.decode(versions.file(before, "plan.parquet"), ["usable"])
+    usable, held = sum(plan["usable"].to_pylist()), instructed(before)
+    columns = (table_store.read_part(samples, part, ["sample_id"])["sample_id"] for part in samples.parts)
+    there = sum(int(pc.sum(pc.is_in(ids, value_set=held)).as_py() or 0) for ids in columns)
+    share = max(1 - samples.rows / max(1, usable), 1 - there / max(1, len(held)))
+    return Lost(
+        share,
+        f"since version {before.version} the pool has lost much of what it held: {samples.rows:,} usable images where there "
+        f"were {usable:,}, and pictures of {there:,} of its {len(held):,} records",
+    )
+
+
+def places(version: DatasetRef) -> dict[str, int]:
+    """Sample id to its place in the pick order of its task, of what the version itself picked."""
+    rows = table_store.decode(versions.file(version, "selection.parquet"), ["sample_id", "order"])
+    rows = rows.filter(pc.greater_equal(rows["order"], 0))
+    return dict(zip(rows["sample_id"].to_pylist(), rows["order"].to_pylist(), strict=True))
+
+
 def instructed(version: DatasetRef) -> pa.Array:
     """Ids of all samples of a version."""
     with versions.opened(version, "data.parquet") as data:
@@ -71,7 +123,7 @@ def instructed(version: DatasetRef) -> pa.Array:
 
 def generator_settings(version: DatasetRef) -> dict[str, Any]:
     """How the instructions of a version were asked for."""
-    settings: dict[str, Any] = json.loads(versions.file(version, "config.json"))
+    settings = _settings(version)
     return {**settings["generator"], "base_url": versions.manifest(version)["run"]["endpoint"], **_sent(settings)}
 
 
@@ -94,6 +146,11 @@ def _asked(task: str, settings: dict[str, Any]) -> dict[str, Any]:
 def _sent(settings: dict[str, Any]) -> dict[str, Any]:
     """What decides the picture that is sent."""
     return {"images": settings["encoder"]["images"]}
+
+
+def _settings(version: DatasetRef) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(versions.file(version, "config.json"))
+    return settings
 
 
 def _pool(samples: TableRef) -> str:

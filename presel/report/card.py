@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from presel.images.reasons import Reason
-from presel.runs.figures import Row, TaskLine, Totals, dollars, task_lines, totals
+from presel.runs.figures import Row, TaskLine, Totals, dollars, over_budget_words, task_lines, totals
 
 
 def card(
@@ -40,6 +40,7 @@ def card(
             version=version,
             lines=lines,
             sums=sums,
+            over_budget=over_budget_words(plan, config["budget"]["share"]),
             reasons=Counter((row["stage"], row["reason"]) for row in rejects).most_common(),
             changes=changes,
             config=config,

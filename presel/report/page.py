@@ -28,7 +28,7 @@ from presel.report.curves import coverage_curve, loss_curve
 from presel.report.gallery import PER_TASK, Row
 from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg, map_svg
-from presel.runs.figures import TaskLine, dollars, task_lines, totals
+from presel.runs.figures import TaskLine, dollars, over_budget_words, task_lines, totals
 
 HEADINGS = (
     ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"), ("Kept", "n"),
@@ -78,6 +78,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
     return {
         "lines": lines,
         "sums": sums,
+        "over_budget": over_budget_words(contents.plan, contents.config["budget"]["share"]),
         "headings": [heading for heading in HEADINGS if sums.kept or heading[0] != "Kept"],
         "colours": palette,
         "money": {

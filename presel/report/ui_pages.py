@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from presel.dataset import versions
+from presel.dataset import history, versions
 from presel.errors import InputError
 from presel.instruct.money.purse import spending
 from presel.report.card import plain
@@ -85,7 +85,8 @@ def plan_words(run: Summary) -> str:
         f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}); "
         f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record, high)}"
     )
-    return f"{words}{_weights_words(run.record)}{_seats_words(run.record, shortfall)}"
+    over = f" **{run.over_budget}**" if run.over_budget else ""
+    return f"{words}{_weights_words(run.record)}{_seats_words(run.record, shortfall)}{over}"
 
 
 def _seats_words(record: RunRecord, shortfall: int) -> str:
@@ -126,10 +127,20 @@ def approval_markdown(run: Summary) -> str:
     more = f"\n{len(asked) - _APPROVAL_ROWS} more tasks: see the artifact.\n" if len(asked) > _APPROVAL_ROWS else ""
     key = f"{run.record.config.dataset.name}-plan"
     return (
-        f"## Pay for this plan?\n\n{plan_words(run)}\n\n| task | images | price |\n|---|---|---|\n{table}{more}\n"
+        f"## Pay for this plan?\n\n{_lost_words(run.record)}{plan_words(run)}\n\n"
+        f"| task | images | price |\n|---|---|---|\n{table}{more}\n"
         f"All columns: the artifact `{key}` of this run. *Resume* (in the earlier UI *Submit*) pays and goes on. "
         "To pay nothing more, close this and cancel the run.\n"
     )
+
+
+def _lost_words(record: RunRecord) -> str:
+    """What the pool has lost since the last version, where that is more than it may."""
+    lost = history.lost(record.samples, record.config)
+    if lost is None or lost.share <= record.config.source.may_shrink:
+        return ""
+    words = lost.words[0].upper() + lost.words[1:]
+    return f"**{words}.** Resume only if that is meant (`source.may_shrink`).\n\n"
 
 
 def budget_rows(run: Summary) -> list[dict[str, Any]]:
@@ -188,7 +199,7 @@ def result_markdown(run: Summary, begun: datetime) -> str:
         f"## {dataset.name}, version {dataset.version}\n\n"
         f"**{dataset.records:,} records** of {usable:,} usable images, instructed for **{dollars(run.money.paid)}**; "
         f"all of them would have cost about {dollars(run.money.everything)}. {_cap_words(run.record, 0.0)}\n\n"
-        f"{_unchanged(dataset, begun)}{since}: {counts}.\n\n"
+        f"{_unchanged(dataset, begun)}{since}: {counts}. {run.over_budget}\n\n"
         f"- {_report_words(run.record)}\n- The dataset: `{dataset.uri}`\n\n{_refused(run)}"
     )
 

@@ -13,6 +13,7 @@ from math import fsum
 from typing import Any
 
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
+from presel.selection.seats import budget_size
 
 Row = Mapping[str, Any]
 OF_OBJECTS = frozenset({"ingest", "embed", "assemble"})
@@ -120,6 +121,26 @@ def totals(lines: Sequence[TaskLine], rejects: Sequence[Row]) -> Totals:
         shortfall=sum(line.shortfall for line in lines),
         spent_usd=fsum(line.spent_usd for line in lines),
         all_usd=fsum(line.all_usd for line in lines),
+    )
+
+
+def over_budget(plan: Sequence[Row], share: float) -> int:
+    """Seats that are taken beyond what the budget holds: the reference set's, and those of what earlier versions hold."""
+    seats: int = sum(row[name] for row in plan for name in ("reference", "kept"))
+    return max(0, seats - budget_size(sum(row["usable"] for row in plan), share))
+
+
+def over_budget_words(plan: Sequence[Row], share: float) -> str:
+    """What is over and why, and the way back; nothing while nothing is."""
+    over, kept = over_budget(plan, share), sum(row["kept"] for row in plan)
+    if not over:
+        return ""
+    words = f"{over:,} records are over the budget of {budget_size(sum(row['usable'] for row in plan), share):,}"
+    if not kept:
+        return f"{words}: the reference set alone is larger, and nothing is chosen beside it."
+    return (
+        f"{words}: {kept:,} that an earlier version holds stay (history.keep: always), and nothing is chosen beside them. "
+        "To go back: `presel run --rebase VERSION`, or history.keep: while_budget. What is paid for stays in the ledger."
     )
 
 

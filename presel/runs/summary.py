@@ -8,7 +8,7 @@ from math import fsum
 from typing import Any, NamedTuple
 
 from presel.dataset.records import rejected_rows
-from presel.runs.figures import TaskLine, task_lines
+from presel.runs.figures import TaskLine, over_budget_words, task_lines
 from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
 from presel.storage import open_store
@@ -69,6 +69,11 @@ class Summary:
             paid=fsum(line.spent_usd for line in self.lines),
             expected=reference + fsum(row["price_usd"] or 0.0 for row in self.plan),
         )
+
+    @property
+    def over_budget(self) -> str:
+        """What is over the budget and why, in words; nothing while nothing is."""
+        return over_budget_words(self.plan, self.record.config.budget.share)
 
     def task_rows(self) -> list[dict[str, Any]]:
         """One row per task: the plan's columns, and what became of it (`picked`, `rejected`,

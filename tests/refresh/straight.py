@@ -22,6 +22,7 @@ from presel.stages.recall import recall
 from presel.stages.reference import draw_reference
 from presel.stages.score import score_relevance
 from presel.stages.select import select
+from presel.stages.shrinkage import check_pool
 
 
 def straight(config: RefreshConfig) -> RunRecord:
@@ -30,6 +31,7 @@ def straight(config: RefreshConfig) -> RunRecord:
     catalog = ingest(source, config.store)
     embeddings = tuple(embed_part(part, source, config.encoder) for part in catalog.split())
     samples = assemble(catalog, list(embeddings))
+    check_pool(samples, config)
     tasks = samples.split()
     clusters = tuple(cluster(task, config.clustering, seed) for task in tasks)
     reference = tuple(draw_reference(task, config.reference, seed) for task in tasks)

@@ -7,8 +7,10 @@ import shutil
 import pytest
 from pydantic import ValidationError
 
-from presel.config import GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
+from presel.config import BudgetConfig, GeneratorConfig, HistoryConfig, RefreshConfig, SelectionConfig
 from presel.dataset import versions
+from presel.errors import NotFound, SupplyError
+from presel.report.ui_pages import plan_words
 from presel.runs.explain_image import explain
 from presel.runs.summary import Summary
 from presel.stages.report import build_report
@@ -103,8 +105,67 @@ def test_another_generator_pays_for_what_is_kept_and_the_plan_says_so(pool: Pool
     assert price > 0.8 * free
 
 
+def test_a_pool_that_vanished_is_not_published_and_buys_nothing(pool: Pool):
+    first, asked = pool.last, pool.setting.requests()
+    away = pool.images.rename(pool.images.with_name("away"))
+    for file in sorted(away.rglob("*.jpg"))[:15]:
+        (pool.images / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, pool.images / file.parent.name)
+    with pytest.raises(SupplyError, match=r"since version 1 .*15 usable images where .*--accept-shrink"):
+        pool.refresh()
+    assert versions.latest(pool.config.store, "demo").version == 1
+    assert pool.setting.requests() == asked
+    small = pool.refresh(source=pool.config.source.model_copy(update={"may_shrink": 1.0}))
+    assert small.version == 2
+    shutil.rmtree(pool.images)
+    away.rename(pool.images)
+    back = pool.refresh(source=pool.config.source.model_copy(update={"may_shrink": 0.2}))
+    assert first.rows.keys() <= back.rows.keys()
+    assert back.version == 3
+
+
+def test_a_budget_that_was_lowered_says_what_is_over_and_comes_down_by_a_rebase(pool: Pool):
+    first = pool.last
+    larger = pool.refresh(budget=BudgetConfig(share=0.25))
+    lower = pool.refresh(budget=BudgetConfig(share=0.15))
+    assert lower.rows.keys() == larger.rows.keys()
+    over = len(larger.rows) - len(first.rows)
+    assert Summary(lower.record).over_budget.startswith(f"{over} records are over the budget of {len(first.rows)}")
+    assert "presel run --rebase" in plan_words(Summary(lower.record))
+    back = pool.refresh(history=HistoryConfig(rebase=1))
+    assert back.rows == first.rows
+    assert (back.paid, Summary(back.record).over_budget) == (0, "")
+    again = pool.refresh(history=HistoryConfig())
+    assert (again.version, again.paid) == (back.version, 0)
+
+
+def test_without_a_smaller_version_a_rebase_on_none_chooses_anew_and_buys_nothing(pool: Pool):
+    smaller = pool.refresh(budget=BudgetConfig(share=0.1), history=HistoryConfig(rebase=0))
+    assert len(smaller.rows) == int(0.1 * smaller.record.samples.rows)
+    assert smaller.paid == 0
+    with pytest.raises(NotFound, match="no version 9"):
+        pool.refresh(history=HistoryConfig(rebase=9))
+
+
+def test_while_budget_lets_the_last_picked_go_and_takes_them_back(pool: Pool):
+    first = pool.last
+    smaller = pool.refresh(budget=BudgetConfig(share=0.1), history=HistoryConfig(keep="while_budget"))
+    assert len(smaller.rows) == int(0.1 * smaller.record.samples.rows)
+    assert smaller.rows.keys() < first.rows.keys()
+    assert Summary(smaller.record).over_budget == ""
+    for ref in first.record.selection:
+        order = {row["sample_id"]: row["order"] for row in table_store.read(ref).to_pylist() if row["picked"]}
+        stayed = [place for name, place in order.items() if name in smaller.rows]
+        left = [place for name, place in order.items() if name not in smaller.rows]
+        assert not stayed or not left or min(left) > max(stayed)
+    larger = pool.refresh(budget=BudgetConfig(share=0.15))
+    assert larger.rows.keys() == first.rows.keys()
+    assert larger.paid == 0
+
+
 def test_a_pool_too_small_for_what_is_kept_keeps_it_all_and_chooses_nothing(pool: Pool):
     first = pool.last
+    pool.config = pool.config.model_copy(update={"source": pool.config.source.model_copy(update={"may_shrink": 1.0})})
     wanted = {row["key"] for row in first.rows.values()}
     for file in sorted(pool.images.rglob("*")):
         if file.is_file() and file.relative_to(pool.images).as_posix() not in wanted and file.stat().st_size % 3 < 2:
