@@ -31,7 +31,8 @@ from functools import cache
 from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
-    "images": ("PIL",),
+    "images": ("PIL", "simplejpeg", "tifffile"),
+    "formats": ("pillow_heif", "pillow_jxl", "pydicom"),
     "s3": ("boto3", "botocore", "obstore", "urllib3"),
     "instruct": ("genai_prices", "httpx2", "jinja2", "json_repair", "jsonschema", "openai"),
     "models": (

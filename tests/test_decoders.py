@@ -47,6 +47,12 @@ def babble():
         try: os.write(fd, b'{"at": -5, "shape": "x"}\\n')
         except OSError: pass
 ImageFile.ImageFile.load = fateful
+import simplejpeg
+decode = simplejpeg.decode_jpeg
+def fateful_too(data, **asked):
+    if simplejpeg.decode_jpeg_header(data)[1] == 61: ctypes.string_at(0)
+    return decode(data, **asked)
+simplejpeg.decode_jpeg = fateful_too
 """
 """Run by every Python process that finds it in PYTHONPATH: what a decoder does at pictures of 61 pixels' width."""
 

@@ -63,9 +63,11 @@ def test_no_truncation_of_any_format_is_taken_for_a_picture(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for length in [*range(0, len(data), max(1, len(data) // 60)), *range(len(data) - 4, len(data))]:
-            # A last few bytes may be padding or the end marker alone; what is accepted must be the whole picture.
             image = decode(data[:length], LIMITS)
-            assert isinstance(image, Rejected), f"{name} cut at {length} of {len(data)}"
+            if name.endswith(".gif") and isinstance(image, Image.Image):  # the first frame ends before its file does
+                assert image.tobytes() == decode(data, LIMITS).tobytes(), f"{name} cut at {length} of {len(data)}"
+            else:
+                assert isinstance(image, Rejected), f"{name} cut at {length} of {len(data)}"
 
 
 def test_a_truncated_jpeg_padded_with_zeros_is_still_truncated() -> None:
@@ -169,7 +171,7 @@ def oddities() -> dict[str, tuple[bytes, str]]:
         "half a profile": (encoded(image, "PNG", icc_profile=profile[:300]), "usable"),
         "mpo": (encoded(image, "MPO", save_all=True, append_images=[image]), "usable"),
         "png with a wrong checksum": (bytes(wrong_header), "undecodable"),
-        "png with text of 100 MB, packed": (after_header(png, b"zTXt", b"k\0\0" + bomb), "undecodable"),
+        "png with text of 100 MB, packed": (after_header(png, b"zTXt", b"k\0\0" + bomb), "usable"),
         "png with text of 2 MB": (after_header(png, b"tEXt", b"k\0" + b"a" * 2_000_000), "usable"),
         "png with far too much data": (png[:33] + chunk(b"IDAT", bomb) + png[-12:], "usable"),
         "png of 0 x 0": (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(8) + b"\x08\2\0\0\0") + png[-12:], "undecodable"),

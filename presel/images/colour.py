@@ -7,13 +7,19 @@ An encoder and an annotator would then see another picture than the person who m
 from __future__ import annotations
 
 import io
+import itertools
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 _ORIENTATION = 0x0112
+_BAND = 2**18
+"""Pixels of 16 bits that are worked on at once: about 30 MB of floats."""
+_ROUNDING = 3
+"""Levels by which one maker's sRGB may differ from another's."""
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,13 +48,16 @@ def upright(image: Image.Image) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """An 8-bit sRGB picture without alpha. Transparent parts show white; a colour profile is applied."""
+    profile, key = image.info.get("icc_profile"), image.info.get("transparency")
+    if image.mode.startswith("I;16") and (profile or key is not None):
+        return _from_sixteen_bits(image, profile, key)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _grey_from_deep(image).convert("RGB")
     if image.mode == "LAB":
         return _through(image, _lab_profile())
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
-    profiled = _apply_profile(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or key is not None:
+        return _on_white(image, profile)
+    profiled = _apply_profile(image, profile)
     return profiled if profiled.mode == "RGB" else profiled.convert("RGB")
 
 
@@ -58,14 +67,56 @@ def srgb_already(image: Image.Image) -> bool:
     return not isinstance(profile, bytes) or not profile or _transform_to_srgb(profile, image.mode) is None
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _on_white(image: Image.Image, profile: Any) -> Image.Image:
+    if image.mode == "La":  # Pillow knows no other way from it
+        image = image.convert("LA")
     rgba = image.convert("RGBA")
     alpha = rgba.getchannel("A")
-    colours = rgba.convert("RGB")
-    colours.info = {name: value for name, value in image.info.items() if name == "icc_profile"}
+    colours = rgba.convert("L" if image.mode in ("L", "LA", "1") else "RGB")
     white = Image.new("RGB", rgba.size, (255, 255, 255))
-    white.paste(_apply_profile(colours), mask=alpha)
+    white.paste(_apply_profile(colours, profile).convert("RGB"), mask=alpha)
     return white
+
+
+def _from_sixteen_bits(image: Image.Image, profile: Any, key: Any) -> Image.Image:
+    values = np.asarray(image).astype(np.uint16)
+    alpha = None if key is None else np.where(values == key, 0, 65_535).astype(np.uint16)
+    return of_sixteen_bits(values[..., None], alpha, profile)
+
+
+def of_sixteen_bits(values: NDArray[np.uint16], alpha: NDArray[np.uint16] | None, profile: Any) -> Image.Image:
+    """RGB of greys or colours (height, width, 1 or 3) and their opacity (height, width), 65,535 for all of it.
+
+    A profile is asked at the two nearest 8-bit levels of each channel, and what lies between them is interpolated: in a dark
+    linear picture one such level is thirteen of sRGB.
+    """
+    shown = np.empty((*values.shape[:2], 3), np.uint8)
+    rows = max(1, _BAND // values.shape[1])
+    for at in range(0, values.shape[0], rows):
+        band = slice(at, at + rows)
+        light = _interpolated(values[band] / np.float32(257), profile)
+        if alpha is not None:
+            opacity = (alpha[band] / np.float32(65_535))[..., None]
+            light = light * opacity + 255 * (1 - opacity)
+        shown[band] = np.rint(light)
+    return Image.fromarray(shown)
+
+
+def _interpolated(levels: NDArray[Any], profile: Any) -> NDArray[Any]:
+    """(height, width, 1 or 3) levels of up to 255 to sRGB, as floats."""
+    channels = levels.shape[2]
+    mode = "L" if channels == 1 else "RGB"
+    if not _transform(profile, mode):
+        return np.broadcast_to(levels, (*levels.shape[:2], 3))
+    below = np.floor(levels)
+    share = levels - below
+    light = np.zeros((*levels.shape[:2], 3), np.float32)
+    for corner in itertools.product((0, 1), repeat=channels):
+        weight = np.prod(np.where(corner, share, 1 - share), axis=2, keepdims=True)
+        near = np.minimum(below + np.array(corner, np.float32), 255).astype(np.uint8)
+        seen = _apply_profile(Image.fromarray(near[..., 0] if channels == 1 else near), profile)
+        light += weight * np.asarray(seen, np.float32)
+    return light
 
 
 def _grey_from_deep(image: Image.Image) -> Image.Image:
@@ -81,27 +132,45 @@ def _grey_from_deep(image: Image.Image) -> Image.Image:
     return Image.fromarray(scaled.clip(0, 255).astype(np.uint8))
 
 
-def _apply_profile(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or not profile or image.mode not in ("RGB", "CMYK", "L"):
+def _apply_profile(image: Image.Image, profile: Any) -> Image.Image:
+    transform = _transform(profile, {"P": "RGB", "1": "L", "YCbCr": "RGB"}.get(image.mode, image.mode))
+    if transform is None:
         return image
-    transform = _transform_to_srgb(profile, image.mode)
-    return image if transform is None else ImageCms.applyTransform(image, transform) or image
+    if image.mode in ("P", "1", "YCbCr"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return ImageCms.applyTransform(image, transform) or image
+
+
+def _transform(profile: Any, mode: str) -> Any | None:
+    usable = isinstance(profile, bytes) and profile and mode in ("RGB", "CMYK", "L")
+    return _transform_to_srgb(profile, mode) if usable else None
 
 
 @lru_cache(maxsize=64)
 def _transform_to_srgb(profile: bytes, mode: str) -> Any | None:
     """The transform from this profile; None for sRGB itself and for profiles that are broken or of another mode.
 
-    Building one takes a few milliseconds and pools use few profiles, hence the cache.
+    Building one takes a few milliseconds and pools use few profiles, hence the cache. That of a profile which calls itself sRGB
+    is tried on colours: makers of sRGB round differently, by a level, and what is linear or swapped bears the name, too.
     """
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(source).lower():
-            return None
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        named = "srgb" in ImageCms.getProfileDescription(source).lower()
+        exact = (
+            ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        )  # or dark greys are up to ten levels off
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB", flags=exact)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
+    return None if named and mode != "CMYK" and _changes_nothing(transform, mode) else transform
+
+
+def _changes_nothing(transform: Any, mode: str) -> bool:
+    steps = np.linspace(0, 255, 17).round().astype(np.uint8)
+    colours = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(17, -1, 3)
+    asked = Image.fromarray(colours if mode == "RGB" else steps[None, :])
+    seen = np.asarray(ImageCms.applyTransform(asked, transform)).astype(int)
+    return bool(np.abs(seen - np.asarray(asked.convert("RGB")).astype(int)).max() <= _ROUNDING)
 
 
 def _lab_profile() -> Any:

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
+from presel.images import extra, jpeg, png, tiff
 from presel.images.colour import orientation, to_rgb
-from presel.images.completeness import end_of_jpeg, missing
-from presel.images.formats import SUPPORTED, describe, sniff
+from presel.images.containers import lacking, mended, missing
+from presel.images.formats import SUPPORTED, describe, sniff, unsupported
 from presel.images.reasons import Reason
-from presel.images.rejected import Rejected
+from presel.images.rejected import Broken, Rejected
 
-_MOST_SCANS = 200
 _ADDRESS = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")  # an object's place in memory: another one in every run
 # Pillow warns of what is odd about a file, each time: here that is either harmless or a reject.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -75,18 +76,58 @@ def open_picture(
     kind = sniff(data)
     if kind is None:
         return Rejected(Reason.NOT_AN_IMAGE, describe(data))
-    if kind not in SUPPORTED:
-        return Rejected(Reason.UNDECODABLE, f"{kind} pictures are not supported: convert them first")
+    if kind not in SUPPORTED and not extra.is_readable(kind):
+        return Rejected(Reason.UNDECODABLE, unsupported(kind))
     try:
-        with Image.open(io.BytesIO(data), formats=[kind]) as opened:  # JPEG finds MPO by itself
-            refused = _outside_limits(opened.size, limits) or _incomplete(kind, data) or _endless(kind, data)
-            return refused or _load(opened, kind, _scale(opened.size, side, longer))
+        return _open(kind, mended(kind, data), limits, side, longer)
+    except Broken as error:
+        return error.rejected
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Rejected(Reason.TOO_MANY_PIXELS, f"its header announces more than {limits.max_pixels:,} pixels in all")
     except (
         Exception
     ) as error:  # decoders raise a dozen types over corrupt bytes: whichever it is, it is about this file
-        return _incomplete(kind, data) or Rejected(*_meaning(error, kind, key))
+        lack = missing(kind, data)
+        return Rejected(Reason.TRUNCATED, lack) if lack else Rejected(*_meaning(error, kind, key))
+
+
+def _open(kind: str, data: bytes, limits: Limits, side: int | None, longer: int | None) -> Picture | Rejected:
+    if kind == "TIFF":
+        page = tiff.page(data)
+        return _outside_limits((page.imagewidth, page.imagelength), limits) or _picture(tiff.load(page, data), kind)
+    if kind == "DICOM":
+        found = extra.Dicom(data)
+        return _outside_limits(found.size, limits) or _picture(found.picture(), kind)
+    opened, data = _opened(kind, data)
+    with opened:
+        if refused := _outside_limits(opened.size, limits):
+            return refused
+        if lack := lacking(kind, data):
+            return Rejected(Reason.TRUNCATED, lack)
+        size = opened.size
+        return _picture(_loaded(kind, opened, data, _scale(size, side, longer)), kind, size)
+
+
+def _opened(kind: str, data: bytes) -> tuple[ImageFile, bytes]:
+    """The picture with its header read, and the bytes it is read from."""
+    if kind not in SUPPORTED:
+        return extra.opened(kind, data), data
+    try:
+        return Image.open(io.BytesIO(data), formats=[kind]), data  # JPEG finds MPO by itself
+    except (ValueError, SyntaxError):
+        if kind != "PNG":
+            raise
+        data = png.pixels_alone(data)
+        return Image.open(io.BytesIO(data), formats=[kind]), data
+
+
+def _loaded(kind: str, opened: ImageFile, data: bytes, scale: float) -> Image.Image:
+    if kind == "JPEG":
+        return jpeg.load(opened, data, scale)
+    if kind == "PNG":
+        return png.load(opened, data)
+    opened.load()
+    return opened
 
 
 def _outside_limits(size: tuple[int, int], limits: Limits) -> Rejected | None:
@@ -101,32 +142,17 @@ def _outside_limits(size: tuple[int, int], limits: Limits) -> Rejected | None:
     return None
 
 
-def _incomplete(format: str, data: bytes) -> Rejected | None:
-    lack = missing(format, data)
-    return Rejected(Reason.TRUNCATED, lack) if lack else None
-
-
-def _endless(format: str, data: bytes) -> Rejected | None:
-    """A progressive JPEG may repeat its scans without end, and each costs a pass over all pixels: 100 kB can take minutes."""
-    scans = data.count(b"\xff\xda", 0, end_of_jpeg(data)) if format == "JPEG" else 0  # a film may follow the picture
-    return (
-        Rejected(Reason.UNDECODABLE, f"JPEG: {scans:,} scans, at most {_MOST_SCANS}") if scans > _MOST_SCANS else None
-    )
-
-
 def _scale(size: tuple[int, int], side: int | None, longer: int | None) -> float:
     """The least share of a picture's width and height that must be decoded."""
     return 2 * side / min(size) if side is not None else 2 * longer / max(size) if longer is not None else 1.0
 
 
-def _load(opened: Image.Image, format: str, scale: float) -> Picture:
-    width, height = opened.size
-    if scale < 1 and format == "JPEG":
-        opened.draft(None, (int(width * scale) + 1, int(height * scale) + 1))
-    opened.load()
+def _picture(loaded: Image.Image, format: str, size: tuple[int, int] | None = None) -> Picture:
+    """`size`: that of the original, where it may have been scaled."""
     # Only now: asking a PNG for its EXIF decodes it, and swallows the error that a corrupt one raises.
-    turn = orientation(opened)
-    upright = to_rgb(opened)
+    turn = orientation(loaded)
+    width, height = size or loaded.size
+    upright = to_rgb(loaded)
     if turn is not None:
         upright = upright.transpose(turn)
         if turn in _SIDEWAYS:

@@ -13,3 +13,11 @@ class Rejected:
 
     reason: Reason
     detail: str = ""
+
+
+class Broken(Exception):
+    """The file does not hold the picture it announces. Never leaves `presel.images`."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.rejected = Rejected(reason, detail)
