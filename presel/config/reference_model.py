@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from presel.config.section import Section
-from presel.keys import Operational
+from presel.keys import Operational, SettledByStage
 
 
 class LoraConfig(Section):
@@ -68,7 +68,9 @@ class ReferenceModelConfig(Section):
         description="nats per token: below it both losses count as equal, certain either way; 0 is the paper's",
     )
     batch_size: Annotated[int, Field(ge=1), Operational] = Field(8, description="samples scored at once")
-    device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], SettledByStage] = Field(
+        "auto", description="auto: a GPU where there is one; what is fitted or scored on a GPU has a key of its own"
+    )
     checkpoint_seconds: Annotated[float, Field(ge=0), Operational] = Field(
         300.0,
         description="between checkpoints of a fit: what a kill can cost; one of a 7B model at rank 128 is some 4 GB",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from presel.config.section import Section
-from presel.keys import Operational
+from presel.keys import Operational, SettledByStage
 
 
 class S3Config(Section):
@@ -83,4 +83,6 @@ class EncoderConfig(Section):
     weights: str | None = Field(None, description="a local safetensors file in place of the hub's weights")
     images: ImageConfig = ImageConfig()
     batch_size: Annotated[int, Field(ge=1), Operational] = 64
-    device: Annotated[Literal["auto", "cpu", "cuda"], Operational] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], SettledByStage] = Field(
+        "auto", description="auto: every GPU of the machine, else its CPU; vectors of a GPU have keys of their own"
+    )

@@ -19,6 +19,7 @@ from presel.errors import ConfigError, require
 
 require("images", "an encoder")
 
+from presel.concurrency.device import in_key  # noqa: E402
 from presel.encoders.builtin import BuiltinEncoder  # noqa: E402
 from presel.encoders.encoder import Encoder  # noqa: E402
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # decoding processes import this package, and start in half t
     from presel.config import EncoderConfig
     from presel.encoders.recipe import Recipe
 
-__all__ = ["Encoder", "identity", "load_encoder"]
+__all__ = ["Encoder", "device_in_key", "identity", "load_encoder"]
 
 _loading = threading.Lock()
 
@@ -39,6 +40,11 @@ def identity(config: EncoderConfig) -> str:
     if config.name == "builtin":
         return BuiltinEncoder.identity
     return _recipe(config.name, config.weights).identity
+
+
+def device_in_key(config: EncoderConfig) -> str | None:
+    """What the key of an embedding says about where it was computed. The builtin encoder runs on the CPU everywhere."""
+    return None if config.name == "builtin" else in_key(config.device)
 
 
 def load_encoder(config: EncoderConfig) -> Encoder:

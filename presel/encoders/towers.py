@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from presel.concurrency.device import resolved
 from presel.encoders import open_clip, timm
 from presel.encoders.encoder import Pixels
 from presel.encoders.recipe import Preprocess, Recipe
@@ -129,8 +130,9 @@ def devices(asked: str) -> list[str]:
     """Where copies of the tower belong: every GPU this process may see, or the CPU. `asked`: auto, cpu or cuda."""
     import torch
 
-    count = torch.cuda.device_count() if asked != "cpu" and torch.cuda.is_available() else 0
-    if asked == "cuda" and not count:
+    wanted = resolved(asked)
+    count = torch.cuda.device_count() if wanted == "cuda" and torch.cuda.is_available() else 0
+    if wanted == "cuda" and not count:
         raise ModelError(
             "there is no GPU",
             where="encoder.device",

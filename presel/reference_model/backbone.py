@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from presel.concurrency.device import resolved
 from presel.config import ReferenceModelConfig
 from presel.errors import ModelError, require
 
@@ -156,8 +157,7 @@ def choose_device(name: str) -> torch.device:
     """Raises ModelError when a GPU is asked for and none is there."""
     import torch
 
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = resolved(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise ModelError("no GPU is visible to torch", where="reference_model.device", fix="use device: auto or cpu")
     return torch.device(name)

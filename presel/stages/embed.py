@@ -33,6 +33,7 @@ P = ParamSpec("P")
 class EmbedStage(unfinished.OpenStage[P]):
     """A stage whose key holds what the encoder *is* in place of how it is named, and how often reads failed.
 
+    A GPU's vectors are not a CPU's to the byte, so they have keys of their own.
     The weights' digest and the preprocessing count, not the address of a file: the same model under another path keeps its
     embeddings, and a file that was replaced under the same path loses them.
     """
@@ -40,6 +41,8 @@ class EmbedStage(unfinished.OpenStage[P]):
     def key(self, inputs: Mapping[str, Any]) -> str:
         encoder: EncoderConfig = inputs["encoder"]
         what = {"identity": encoders.identity(encoder), "images": encoder.images}
+        if (device := encoders.device_in_key(encoder)) is not None:
+            what["device"] = device
         return super().key({**inputs, "encoder": what})
 
 

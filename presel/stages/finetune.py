@@ -13,6 +13,7 @@ from itertools import islice
 from math import fsum, isfinite
 from typing import Any
 
+from presel.concurrency.device import in_key
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.dataset import rows
 from presel.dataset.trainer_formats import DIGEST
@@ -32,7 +33,7 @@ _ADAPTER = "tuned"
 _DIGITS = 6
 
 
-@stage("finetune", version=1)
+@stage("finetune", version=1, outside=lambda inputs: in_key(inputs["config"].device))
 def fine_tune(
     out: Output,
     dataset: DatasetRef,

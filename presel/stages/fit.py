@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from presel.concurrency.device import in_key
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.keys import digest
 from presel.reference_model import folds, imports
@@ -23,13 +24,15 @@ from presel.tables.table_store import Output
 log = logging.getLogger(__name__)
 
 
-def _imported(inputs: Mapping[str, Any]) -> str | None:
-    """The digest of the table that is imported in place of a model."""
-    uri = inputs["config"].precomputed
-    return None if uri is None else digest(imports.fetch(uri))
+def _outside(inputs: Mapping[str, Any]) -> str | None:
+    """The digest of the table that is imported in place of a model, or the device of a model that is fitted."""
+    config: ReferenceModelConfig = inputs["config"]
+    if config.precomputed is not None:
+        return digest(imports.fetch(config.precomputed))
+    return None if config.fit == "none" else in_key(config.device)
 
 
-@stage("fit", version=2, outside=_imported)
+@stage("fit", version=2, outside=_outside)
 def fit_reference_model(
     out: Output,
     instructions: list[TableRef],

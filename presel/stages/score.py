@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from presel.concurrency.device import in_key
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.images.reasons import PASSING, Reason
 from presel.progress import report
@@ -70,7 +71,13 @@ def _score(
     out.note(samples=len(rows), seconds=round(time.monotonic() - started, 3), unread=out.rejected(PASSING))
 
 
-score_relevance = unfinished.OpenStage(_score, "score", 3, lacks="unread")
+def _outside(inputs: Mapping[str, Any]) -> str | None:
+    """The device of a model that is run here."""
+    config: ReferenceModelConfig = inputs["config"]
+    return in_key(config.device) if config.precomputed is None and config.served is None else None
+
+
+score_relevance = unfinished.OpenStage(_score, "score", 3, lacks="unread", outside=_outside)
 """score_relevance(instructions, model, source, images, config) -> TableRef of RELEVANCE."""
 
 

@@ -69,7 +69,8 @@ def stage(
 ) -> Callable[[Callable[Concatenate[Output, P], None]], Stage[P]]:
     """Make a stage of a function that writes to the Output it gets first.
 
-    `outside`: from the inputs to the digest of what the stage reads beyond them (a file that a setting names), or None.
+    `outside`: from the inputs to what decides the output beyond them, or None: the digest of a file that a setting names, the
+    device that this machine has.
     """
     return lambda body: Stage(body, name, version, outside)
 

@@ -15,7 +15,7 @@ from presel.errors import NotFound
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
-from presel.tables.stage import Stage, store_of
+from presel.tables.stage import Outside, Stage, store_of
 from presel.tables.table_store import Output
 
 P = ParamSpec("P")
@@ -24,8 +24,15 @@ P = ParamSpec("P")
 class OpenStage(Stage[P]):
     """A stage whose key also holds how often something could not be had. `lacks`: the fact that counts it."""
 
-    def __init__(self, body: Callable[Concatenate[Output, P], None], name: str, version: int, lacks: str) -> None:
-        super().__init__(body, name, version)
+    def __init__(
+        self,
+        body: Callable[Concatenate[Output, P], None],
+        name: str,
+        version: int,
+        lacks: str,
+        outside: Outside | None = None,
+    ) -> None:
+        super().__init__(body, name, version, outside)
         self._lacks = lacks
 
     def key(self, inputs: Mapping[str, Any]) -> str:

@@ -390,6 +390,24 @@ def test_the_key_follows_what_is_computed_and_not_how(tmp_path: Path) -> None:
     assert key(ENCODER) != key(ENCODER.model_copy(update={"images": ImageConfig(min_side=9)}))
 
 
+def test_vectors_of_a_gpu_have_keys_of_their_own_and_a_cpu_has_the_one_it_always_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "pool")
+    put(uri, *keys("a", 1))
+    (part,) = catalogue(uri, str(tmp_path / "store")).split()
+    monkeypatch.setattr("presel.encoders.identity", lambda _: "the same tower")
+
+    def key(device: str, gpu: bool, name: str = "timm:tower") -> str:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+        encoder = EncoderConfig.model_validate({"name": name, "device": device})
+        return embed_part.key({"part": part, "source": SourceConfig(uri=uri), "encoder": encoder})
+
+    assert key("auto", gpu=False) == key("cpu", gpu=False) == key("cpu", gpu=True)
+    assert key("auto", gpu=True) == key("cuda", gpu=True) == key("cuda", gpu=False) != key("cpu", gpu=True)
+    assert key("auto", gpu=True, name="builtin") == key("auto", gpu=False, name="builtin")
+
+
 def test_opposite_pictures_are_farther_apart_than_alike_ones(tmp_path: Path) -> None:
     uri = str(tmp_path / "pool")
     for name, colour in (("red", (200, 30, 30)), ("reddish", (190, 40, 35)), ("blue", (20, 40, 220))):

@@ -78,6 +78,28 @@ def test_the_batch_size_is_neither_in_the_key_nor_in_the_answer(run, tmp_path):
         assert a["loss_without_question"] == pytest.approx(b["loss_without_question"], abs=1e-4)
 
 
+def test_what_a_gpu_fits_and_scores_has_a_key_of_its_own(run, monkeypatch):
+    inputs = {"instructions": run.instructions, "source": run.source, "images": IMAGES, "seed": 0, "model": run.model}
+
+    def keys(gpu, **settings):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+        config = ReferenceModelConfig(**{"model": "builtin", "max_length": 512, "lora": LORA, **settings})
+        one = {**inputs, "instructions": run.instructions[0], "config": config}
+        return fit_reference_model.key({**inputs, "config": config}), score_relevance.key(one)
+
+    cpu = keys(False)
+    assert cpu == keys(False, device="cpu") == keys(True, device="cpu")
+    gpu = keys(True)
+    assert gpu == keys(True, device="cuda") == keys(False, device="cuda")
+    assert gpu[0] != cpu[0]
+    assert gpu[1] != cpu[1]
+    fitted_nowhere = [keys(there, fit="none") for there in (False, True)]
+    assert fitted_nowhere[0][0] == fitted_nowhere[1][0]
+    assert fitted_nowhere[0][1] != fitted_nowhere[1][1]
+    elsewhere = {"served": {"base_url": "http://127.0.0.1/v1", "model": "m"}}
+    assert keys(False, **elsewhere) == keys(True, **elsewhere)
+
+
 def test_tasks_scored_at_the_same_time_share_one_loaded_model(run, monkeypatch):
     loads = []
     original = loading.load_backbone
