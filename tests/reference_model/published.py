@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from presel.config import ImageConfig
 from presel.dataset import versions
-from presel.dataset.trainer_formats import DIGEST, RECORDS
+from presel.dataset.trainer_formats import DIGEST, RECORDS, messages_jsonl
 from presel.reference_model.conversation import Turn
 from presel.reference_model.reading import Sample
 from presel.tables import table_store
@@ -42,6 +42,7 @@ def publish_drawn(
     files = {
         "data.parquet": table_store.encode(pa.Table.from_pylist(rows, schema=RECORDS)),
         "config.json": json.dumps(settings).encode(),
+        "messages.jsonl": b"".join(messages_jsonl(rows)),
     }
     about = {"content": versions.content_digest(files), "before": None, "records": len(rows)}
     store, run = store or str(folder / "store"), {"source": str(folder / "pool")}
