@@ -22,8 +22,11 @@ class ExportConfig(Section):
         ("hf",), description="each for a trainer; several share one copy of the pictures where they can"
     )
     validation: float = Field(0.05, ge=0, lt=1, description="share of the images that is held out of training")
-    near_duplicate: float | None = Field(
-        None, gt=0, le=1, description="cosine from which two images stay on one side; null: selection.near_duplicate"
+    near_duplicate: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="cosine from which two images stay on one side; selection.near_duplicate where that is lower",
     )
     longest: int | None = Field(None, ge=16, description="pixels; a picture whose longer side has more is shrunk")
     jpeg: int | None = Field(

@@ -19,8 +19,6 @@ from presel.keys import digest
 from presel.tables import DatasetRef
 
 log = logging.getLogger(__name__)
-GUARD = 0.98
-"""Cosine from which images are nearly the same, where neither the export nor the selection has one."""
 
 
 def export_version(dataset: DatasetRef, config: RefreshConfig) -> str | None:
@@ -49,7 +47,7 @@ def export_version(dataset: DatasetRef, config: RefreshConfig) -> str | None:
 
 def threshold_of(config: RefreshConfig) -> float:
     """Cosine from which two images are held out together."""
-    return config.export.near_duplicate or config.selection.near_duplicate or GUARD
+    return min(config.export.near_duplicate, config.selection.near_duplicate or 1.0)
 
 
 def _write(job: Job, export: ExportConfig) -> None:
