@@ -7,7 +7,18 @@ from prefect import flow, unmapped
 from presel.config import RefreshConfig
 from presel.runs.run_record import RunRecord
 from tasks.api import instruct
-from tasks.cpu import assemble, check_pool, choose_basis, cluster, draw_reference, ingest, plan_budget, rank, recall
+from tasks.cpu import (
+    assemble,
+    check_pool,
+    choose_basis,
+    cluster,
+    draw_reference,
+    import_vectors,
+    ingest,
+    plan_budget,
+    rank,
+    recall,
+)
 from tasks.gpu import embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
 from tasks.show import price_reference, show_plan
@@ -20,7 +31,11 @@ def plan(config: RefreshConfig) -> RunRecord:
     # What is there, what does it look like, and which images stand together?
     catalog = ingest(source, config.store)
     embeddings = embed_part.map(catalog.split(), unmapped(source), unmapped(config.encoder)).result()
-    samples = assemble(catalog, embeddings)
+    # What a model will be tested on must not be among it.
+    shown = import_vectors.map(config.test_vectors, unmapped(config.store)).result()
+    listed = [(tests, ingest(tests, config.store)) for tests in config.tests]
+    shown += [embed_part(part, tests, config.encoder) for tests, found in listed for part in found.split()]
+    samples = assemble(catalog, embeddings, shown, config.exclude_above)
     check_pool(samples, config)
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
@@ -41,7 +56,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
         reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=budget, history=paid, basis=basis.kept,
+        rankings=rankings, plan=budget, history=paid, basis=basis.kept, apart=shown,
     )  # fmt: skip
     show_plan(record)
     return record

@@ -8,6 +8,7 @@ from presel.housekeeping import gc, verify
 from presel.stages import assemble as assembling
 from presel.stages import basis as basing
 from presel.stages import cluster as clustering
+from presel.stages import import_vectors as importing
 from presel.stages import ingest as ingestion
 from presel.stages import plan as planning
 from presel.stages import publish as publishing
@@ -23,6 +24,7 @@ from tasks.resources import Resource
 CPU = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(hours=12))
 
 ingest = CPU.plain_task(ingestion.ingest, "ingest")
+import_vectors = CPU.plain_task(importing.import_vectors, "vectors of tests")
 assemble = CPU.stage_task(assembling.assemble, "assemble {catalog.label}")
 recall = CPU.plain_task(recalling.recall, "history")
 check_pool = CPU.plain_task(shrinkage.check_pool, "check pool")

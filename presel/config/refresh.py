@@ -20,7 +20,7 @@ from presel.config.paper import DEFAULTS, departures
 from presel.config.reference_model import ReferenceModelConfig
 from presel.config.section import Section
 from presel.config.source import EncoderConfig, SourceConfig
-from presel.keys import Operational
+from presel.keys import InKeyUnless, Operational
 
 
 def without_slash(uri: str) -> str:
@@ -79,6 +79,14 @@ class RefreshConfig(Section):
     store: Annotated[str, AfterValidator(without_slash), Operational] = Field(
         description="s3://bucket/prefix or a folder: tables, ledger, datasets"
     )
+    exclude: Annotated[tuple[str, ...], InKeyUnless(())] = Field(
+        (),
+        description="images of tests to keep apart from: folders, s3://bucket/prefix, or Parquet files with a column "
+        "`vector` of the same encoder. What is one of them, or nearly, becomes a reject `held_out`",
+    )
+    exclude_above: Annotated[float, InKeyUnless(0.95)] = Field(
+        0.95, gt=0, le=1, description="cosine from which an image is nearly one of `exclude`"
+    )
     encoder: EncoderConfig = EncoderConfig()
     reference: ReferenceConfig = ReferenceConfig()
     generator: GeneratorConfig
@@ -91,6 +99,16 @@ class RefreshConfig(Section):
     dataset: DatasetConfig = DatasetConfig()
     export: Annotated[ExportConfig, Operational] = ExportConfig()
     execution: Annotated[ExecutionConfig, Operational] = ExecutionConfig()
+
+    @property
+    def tests(self) -> list[SourceConfig]:
+        """Images to keep apart from, as sources."""
+        return [SourceConfig(uri=uri, tasks="single") for uri in self.exclude if not uri.endswith(".parquet")]
+
+    @property
+    def test_vectors(self) -> list[str]:
+        """Files of vectors to keep apart from."""
+        return [uri for uri in self.exclude if uri.endswith(".parquet")]
 
     @model_validator(mode="before")
     @classmethod

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable", "It is a picture, but corrupt, or of a format that is not supported."
     NOT_FINITE = "not_finite", "The encoder returned a vector of zeros or one that holds NaN or infinity."
     DUPLICATE = "duplicate", "The same bytes are already a sample of this task under another key."
+    HELD_OUT = "held_out", "It is an image of a test, or nearly one (`exclude`): training on it would spoil the test."
 
     # The image is usable, and was passed over.
     NEAR_DUPLICATE = (

@@ -36,14 +36,14 @@ _TYPES = {
 _MISSING = ["", "nan", "NaN", "NA", "N/A", "null", "None"]
 
 
-def fetch(uri: str) -> bytes:
-    """The table's bytes. Raises ConfigError when it is not there."""
+def fetch(uri: str, where: str = WHERE) -> bytes:
+    """The bytes of a table that the setting `where` names. Raises ConfigError when it is not there."""
     folder, _, name = uri.rpartition("/")
     try:
         return open_store(folder or ("/" if uri.startswith("/") else ".")).read(name)
     except NotFound as error:
         raise ConfigError(
-            "the table is not there", where=WHERE, got=uri, expected="a file", fix="correct it"
+            "the table is not there", where=where, got=uri, expected="a file", fix="correct it"
         ) from error
 
 

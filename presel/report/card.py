@@ -47,6 +47,7 @@ def card(
             models=sorted({row["model"] for row in records if row["model"]}),
             size=size_category(sums.records),
             saved=_saved(sums),
+            held_out=sum(row["reason"] == "held_out" for row in rejects),
             unpaid=sum(row["reason"] == Reason.CAP_REACHED for row in rejects),
         )
     )

@@ -22,6 +22,10 @@ FORMAT = 3
 """Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
 
+_BESIDE = frozenset({"basis", "apart"})
+"""Tables that a run needs and that are not about its pool."""
+
+
 class RunRecord(Reference):
     """What a plan (and, once money was spent, a refresh) consists of. Per-task tuples are in the order of `samples`."""
 
@@ -39,6 +43,8 @@ class RunRecord(Reference):
     history: TableRef | None = None
     basis: tuple[TableRef, ...] = ()
     """The reference instructions of an earlier run, where `model` and `relevance` are still of those."""
+    apart: tuple[TableRef, ...] = ()
+    """Embeddings of images of tests, which no sample may be or nearly be."""
     selection: tuple[TableRef, ...] = ()
     instructions: tuple[TableRef, ...] = ()
     dataset: DatasetRef | None = None
@@ -55,7 +61,7 @@ class RunRecord(Reference):
         """Every table of the run itself, in the order of the method."""
         found: list[TableRef] = []
         for name in type(self).model_fields:
-            value = () if name == "basis" else getattr(self, name)
+            value = () if name in _BESIDE else getattr(self, name)
             found += value if isinstance(value, tuple) else [value]
         return [ref for ref in found if isinstance(ref, TableRef)]
 
@@ -74,7 +80,7 @@ class RunRecord(Reference):
 
     def needed(self) -> list[TableRef]:
         """What must stay on the store for the next run to go on from here."""
-        return [*self.tables(), *self.basis]
+        return [*self.tables(), *self.basis, *self.apart]
 
 
 def save(record: RunRecord) -> None:

@@ -65,6 +65,19 @@ def _block_copies(
     return copies
 
 
+def nearest(rows: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Which of `others` each row is most like, and the cosine: int64[n], float32[n].
+
+    rows float32[n, d], others float32[m, d], m > 0, both of unit length. Memory: BLOCK times m similarities.
+    """
+    place, cosine = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        alike = rows[start : start + BLOCK] @ others.T
+        best = alike.argmax(axis=1)
+        place[start : start + BLOCK], cosine[start : start + BLOCK] = best, alike[np.arange(len(best)), best]
+    return place, cosine
+
+
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows at length 1; a zero row stays zero, so its cosine to anything is 0."""
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, ParamSpec
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,39 +19,56 @@ from pyarrow import feather
 
 from presel import progress
 from presel.dataset.history import task_digest
-from presel.errors import SupplyError
+from presel.errors import ConfigError, SupplyError
 from presel.images import Reason
 from presel.keys import sample_id, short_digest
+from presel.selection.duplicates import nearest
 from presel.sources.catalog import removed_ids
 from presel.tables import table_store
 from presel.tables.schemas import TableRef, samples
 from presel.tables.scratch import scratch
-from presel.tables.stage import stage
+from presel.tables.stage import Stage
 from presel.tables.table_store import Output
+from presel.tables.vectors import unit_vectors
 
+P = ParamSpec("P")
 TASKS = "tasks.json"
 _SPILLED_AT_ONCE = 1 << 15
 _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 
 
-@stage("assemble", version=3)
-def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None:
+class AssembleStage(Stage[P]):
+    """A stage whose key is what it was before tests could be kept apart from, where there are none."""
+
+    def key(self, inputs: Mapping[str, Any]) -> str:
+        without = {name: value for name, value in inputs.items() if name not in ("apart", "above")}
+        return super().key(inputs if inputs.get("apart") else without)
+
+
+def _assemble(
+    out: Output,
+    catalog: TableRef,
+    embeddings: list[TableRef],
+    apart: list[TableRef] | None = None,
+    above: float = 0.95,
+) -> None:
     """SAMPLES, one part per task with usable images, tasks in sorted order, rows by `sample_id`.
 
     `tasks.json` beside it counts `images` (listed) and `usable` of every task that was listed; listed = usable + rejected.
+    `apart`: EMBEDDINGS of images of tests; what has the bytes of one, or a cosine of `above` to it, is a reject `held_out`.
     Facts: `pool`, one digest over all sample ids; `reuploaded`, objects with another etag than before and the same bytes
     (listing alone counts them as changed).
     Raises SupplyError when no image of the pool is usable.
     """
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
     usable: Counter[str] = Counter()
-    digests, reuploaded = [], 0
+    digests, reuploaded, tests = [], 0, _Tests(apart or [], above)
     with scratch("assemble") as folder:
         spilled, gone = _spill(catalog, embeddings, folder)
         for number, task in enumerate(sorted(spilled), start=1):
             table = _read(spilled[task])
             reuploaded += len(gone.intersection(_objects(table))) if gone else 0
-            ids = _write_task(out, task, table)
+            ids = _write_task(out, task, table, tests)
             usable[task] = len(ids)
             digests.append(task_digest(task, ids))
             again = f", {reuploaded:,} re-uploaded with the same bytes" if reuploaded else ""
@@ -66,6 +84,10 @@ def assemble(out: Output, catalog: TableRef, embeddings: list[TableRef]) -> None
             got=f"{sum(listed.values()):,} objects, all rejected",
             fix="look at the rejects of ingest and embed for the reasons",
         )
+
+
+assemble = AssembleStage(_assemble, "assemble", 3)
+"""assemble(catalog, embeddings, apart, above) -> TableRef of SAMPLES."""
 
 
 def _spill(
@@ -107,8 +129,43 @@ def _read(files: list[Path]) -> pa.Table:
     return pa.concat_tables([feather.read_table(file, memory_map=False) for file in files])
 
 
-def _write_task(out: Output, task: str, table: pa.Table) -> list[str]:
-    """One task's samples; returns their ids. Of a content's keys the smallest stays."""
+class _Tests:
+    """Images that no sample may be."""
+
+    def __init__(self, apart: list[TableRef], above: float) -> None:
+        tables = [table_store.read(ref).select(["key", "content", "vector"]) for ref in apart if ref.rows]
+        self._above = above
+        sizes = {table.schema.field("vector").type.list_size for table in tables}
+        if len(sizes) > 1:
+            raise _other_encoder(sizes)
+        if tables:
+            together = pa.concat_tables(tables)
+            self._names, self._vectors = together["key"].to_pylist(), unit_vectors(together)
+            self._of = dict(zip(together["content"].to_pylist(), self._names, strict=True))
+        self._any = bool(tables)
+
+    def found(self, table: pa.Table, rows: list[int]) -> Iterator[tuple[int, str]]:
+        """Those of the rows that are an image of a test, or nearly, and in words which and how nearly."""
+        if not self._any or not rows:
+            return
+        chosen = table.take(pa.array(rows, pa.int64()))
+        if (size := chosen.schema.field("vector").type.list_size) != self._vectors.shape[1]:
+            raise _other_encoder({size, self._vectors.shape[1]})
+        places, cosines = nearest(unit_vectors(chosen), self._vectors)
+        for at, content in enumerate(chosen["content"].to_pylist()):
+            if content in self._of:
+                yield rows[at], f"the same bytes as {self._of[content]} of a test (cosine 1.000)"
+            elif cosines[at] >= self._above:
+                yield rows[at], f"nearly {self._names[places[at]]} of a test (cosine {cosines[at]:.3f})"
+
+
+def _other_encoder(sizes: set[int]) -> ConfigError:
+    expected, got = "vectors of this run's encoder", f"vectors of {' and '.join(map(str, sorted(sizes)))} numbers"
+    return ConfigError("vectors of tests are another encoder's", where="exclude", expected=expected, got=got)
+
+
+def _write_task(out: Output, task: str, table: pa.Table, tests: _Tests) -> list[str]:
+    """One task's samples; returns their ids. Of a content's keys the smallest stays, of tests none."""
     kept: dict[str, int] = {}
     keys, contents = table["key"].to_pylist(), table["content"].to_pylist()
     for row in sorted(range(len(keys)), key=keys.__getitem__):
@@ -116,6 +173,10 @@ def _write_task(out: Output, task: str, table: pa.Table) -> list[str]:
         if keys[first] != keys[row]:
             told, ident = f"the same bytes as {keys[first]}", sample_id(task, contents[row])
             out.reject(task=task, key=keys[row], id=ident, reason=Reason.DUPLICATE, detail=told)
+    for row, told in tests.found(table, list(kept.values())):
+        del kept[contents[row]]
+        ident = sample_id(task, contents[row])
+        out.reject(task=task, key=keys[row], id=ident, reason=Reason.HELD_OUT, detail=told)
     named = sorted((sample_id(task, content), row) for content, row in kept.items())
     rows = table.take(pa.array([row for _, row in named], pa.int64())).combine_chunks()
     schema = samples(table.schema.field("vector").type.list_size)

@@ -13,6 +13,7 @@ from presel.stages.basis import choose_basis
 from presel.stages.cluster import cluster
 from presel.stages.embed import embed_part
 from presel.stages.fit import fit_reference_model
+from presel.stages.import_vectors import import_vectors
 from presel.stages.ingest import ingest
 from presel.stages.instruct import instruct
 from presel.stages.plan import plan_budget
@@ -30,7 +31,10 @@ def straight(config: RefreshConfig) -> RunRecord:
     source, images, seed = config.source, config.encoder.images, config.seed
     catalog = ingest(source, config.store)
     embeddings = tuple(embed_part(part, source, config.encoder) for part in catalog.split())
-    samples = assemble(catalog, list(embeddings))
+    shown = [import_vectors(uri, config.store) for uri in config.test_vectors]
+    for tests in config.tests:
+        shown += [embed_part(part, tests, config.encoder) for part in ingest(tests, config.store).split()]
+    samples = assemble(catalog, list(embeddings), shown, config.exclude_above)
     check_pool(samples, config)
     tasks = samples.split()
     clusters = tuple(cluster(task, config.clustering, seed) for task in tasks)
@@ -48,7 +52,7 @@ def straight(config: RefreshConfig) -> RunRecord:
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters,
         reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=plan, history=paid, basis=basis.kept,
+        rankings=rankings, plan=plan, history=paid, basis=basis.kept, apart=tuple(shown),
     )  # fmt: skip
     selection = tuple(select(ranking, plan) for ranking in rankings)
     instructions = tuple(instruct(chosen, source, config.generator, images) for chosen in selection)
