@@ -2,14 +2,10 @@
 
     python -m deployments.worker --pool presel-gpu --limit 1      # takes what `prefect worker start` takes
 
-A flow run whose process was killed is reported by Prefect 3.8.8 twice: by the runner within the worker, at once, and by the
-worker around it, once the runner has let go (it first starts a process that loads the flow, to look for hooks: seconds). The
-second report takes any state for one that the dead process left. A run that somebody has retried in between is Crashed again,
-or, found Scheduled by this very worker, ends the worker: a place among `--limit` is still held in the run's name, and taking
-it twice is an error that nothing catches (both seen).
-
-So the runner's report is the only one here, and a run that still holds a place is left to a later look. One of the two
-methods below is private in Prefect; `tests/flows/test_worker.py` fails should a new version have no use for it.
+A flow run whose process was killed is reported twice: by the runner within the worker, at once, and by the worker around it,
+once the runner has let go (it first starts a process that loads the flow, to look for hooks: seconds). The second report takes
+any state for one that the dead process left, so a run that somebody has retried in between is Crashed again (seen). Here the
+runner's report is the only one.
 """
 
 from __future__ import annotations
@@ -19,7 +15,6 @@ import warnings
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 with warnings.catch_warnings():
@@ -36,12 +31,6 @@ with warnings.catch_warnings():
             """Run it to its end, which the runner reports: an exit status here would be a second report."""
             result = await super().run(flow_run, configuration, task_status)
             return ProcessWorkerResult(status_code=0, identifier=result.identifier)
-
-        async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
-            """Those of the due runs that no attempt of this worker holds a place for."""
-            held = self._limiter.statistics().borrowers if self._limiter else ()
-            free = [entry for entry in flow_run_response if entry.flow_run.id not in held]
-            return await super()._submit_scheduled_flow_runs(free)
 
 
 def main() -> None:

@@ -35,6 +35,10 @@ _FROM = {
 def __getattr__(name: str) -> object:
     if name not in _FROM:
         raise AttributeError(f"module 'presel' has no attribute {name!r}")
+    if name == "irs":
+        from presel.errors import require
+
+        require("models", "presel.irs")
     found = getattr(import_module(_FROM[name]), name)
     globals()[name] = found
     return found

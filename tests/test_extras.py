@@ -7,7 +7,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,11 @@ NO_PART_OF_PRESEL = {"all", "dev"}
 CLUSTERS = {"ray", "dask"}
 
 
+@cache
+def installed_modules() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def distributions_of(requirements: list[str]) -> set[str]:
     names = (re.split(r"[\[<>=;! ]", line)[0].lower().replace("_", "-") for line in requirements)
     return {name for name in names if name != "presel"}
@@ -29,7 +36,7 @@ def distributions_of(requirements: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_brings_the_modules_that_are_asked_for_in_its_name_and_no_other(extra: str) -> None:
-    brought = packages_distributions()
+    brought = installed_modules()
     if extra in CLUSTERS and not set(EXTRAS[extra]) <= set(brought):
         pytest.skip("`make test-system` installs the clusters")
     wanted = [{name.lower().replace("_", "-") for name in brought[module]} for module in EXTRAS[extra]]
@@ -57,9 +64,15 @@ def on_s3() -> None:
 
 
 def a_picture() -> None:
-    from presel.images import decode
+    sys.modules.pop("presel.images.pillow", None)
+    import_module("presel.images.pillow")
 
-    decode(b"")
+
+def the_score() -> None:
+    import presel
+
+    vars(presel).pop("irs", None)
+    assert presel.irs
 
 
 def a_prompt() -> None:
@@ -138,6 +151,7 @@ USES = [
     ("instruct", a_prompt),
     ("instruct", a_served_model),
     ("gpu", a_gpu),
+    ("models", the_score),
     ("models", an_encoder),
     ("models", a_reference_model),
     ("models", a_processor),
@@ -193,8 +207,6 @@ for found in pkgutil.walk_packages(presel.__path__, "presel.", onerror=lambda na
         except MissingExtra:
             pass
         except ImportError as error:
-            if found.name.startswith("presel.images.") and error.name == "PIL":
-                continue  # `presel.images` says it for its files
             wrong[found.name] = str(error)
 print(json.dumps(wrong))
 """
@@ -204,6 +216,11 @@ def test_every_module_can_be_imported_in_the_light_core_or_says_what_it_needs() 
     done = in_the_light_core(IMPORT_ALL)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {}
+
+
+def test_the_light_core_selects_plans_and_opens_datasets() -> None:
+    done = in_the_light_core("import presel; presel.select, presel.plan, presel.open_dataset; print('here')")
+    assert done.stdout == "here\n", done.stderr
 
 
 CLI = "from presel.cli import main; sys.argv[0] = 'presel'; main()"

@@ -83,7 +83,7 @@ def test_a_flow_is_not_imported_from_a_stranger(site: Path, monkeypatch: pytest.
     from presel.errors import ConfigError
 
     (site / "flows/plan.py").write_text("something else")
-    monkeypatch.setattr(installed, "_HOME", site)
+    monkeypatch.setattr(installed, "HOME", site)
     installed.check.cache_clear()
     with pytest.raises(ConfigError, match=r"`flows` is not presel's any more.*pip install --force-reinstall"):
         installed.check()

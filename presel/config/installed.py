@@ -18,7 +18,7 @@ from pathlib import Path
 from presel.errors import ConfigError, require
 
 PACKAGES = ("flows", "tasks", "deployments")
-_HOME = Path(__file__).parents[2]
+HOME = Path(__file__).parents[2]
 
 
 @cache
@@ -34,7 +34,7 @@ AGAIN = "pip install --force-reinstall --no-deps presel"
 
 def strangers(home: Path | None = None) -> Iterator[str]:
     """A sentence for each package that is not the one beside presel (in `home`), or not as it was installed."""
-    home = home or _HOME
+    home = home or HOME
     for package in PACKAGES:
         spec = find_spec(package)
         found = Path(spec.origin).parent if spec and spec.origin else None

@@ -15,13 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from presel.concurrency.device import in_key
+from presel.encoders.builtin import BuiltinEncoder
+from presel.encoders.encoder import Encoder
 from presel.errors import ConfigError, require
-
-require("images", "an encoder")
-
-from presel.concurrency.device import in_key  # noqa: E402
-from presel.encoders.builtin import BuiltinEncoder  # noqa: E402
-from presel.encoders.encoder import Encoder  # noqa: E402
 
 if TYPE_CHECKING:  # decoding processes import this package, and start in half the time without these
     from presel.config import EncoderConfig

@@ -12,9 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from presel.encoders.encoder import Encoder
+from presel.images.pillow import Image
 
 SIDE = 96
 _CELL, _ORIENTATIONS = 16, 9

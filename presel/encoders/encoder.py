@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from presel.images.pillow import Image
 
 Pixels = Image.Image | NDArray[np.uint8]
 """A picture, or its pixels (height, width, 3)."""

@@ -12,11 +12,10 @@ import io
 import struct
 from dataclasses import dataclass
 
-from PIL import Image
-
 from presel.images import Rejected
 from presel.images.colour import orientation, srgb_already
 from presel.images.decoding import Bounds, open_picture
+from presel.images.pillow import Image
 
 VERSION = 1
 """Raise it when the same original gives other bytes."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from presel.errors import require
 from presel.keys import short_digest
 
 EXACT_UP_TO = 30_000
@@ -111,6 +112,7 @@ def _all_pairs(unit: NDArray[np.float32], threshold: float) -> Pairs:
 
 
 def _probed(unit: NDArray[np.float32], threshold: float) -> Pairs:
+    require("gpu", f"finding copies among more than {EXACT_UP_TO:,} pictures")
     import faiss
 
     cells = round(len(unit) ** 0.5)

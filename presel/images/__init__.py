@@ -8,8 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from presel.errors import require
-
 if TYPE_CHECKING:
     from presel.images.decoding import Picture, decode, open_picture
     from presel.images.formats import not_an_image_by_name
@@ -29,7 +27,6 @@ __all__ = [
     "thumbnail",
 ]
 
-_WITH_PILLOW = ("decoding", "rendering")
 _HOME = {
     "Picture": "decoding",
     "decode": "decoding",
@@ -46,6 +43,4 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _HOME[name] in _WITH_PILLOW:
-        require("images", "decoding a picture")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from presel.images.decoding import Bounds, open_picture
 from presel.images.memory import Memory
+from presel.images.pillow import Image
 from presel.images.rejected import Rejected
 
 ENOUGH = 32 * 2**20

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+
+from presel.images.pillow import Image, ImageCms
 
 _ORIENTATION = 0x0112
 _BAND = 2**18

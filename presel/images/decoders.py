@@ -19,13 +19,12 @@ from contextlib import suppress
 from functools import lru_cache
 from queue import Empty, SimpleQueue
 
-from PIL import Image
-
 from presel.concurrency.blocks import cores
 from presel.images.child import How
 from presel.images.decoder import Answer, Decoder, File, Lost
 from presel.images.decoding import Limits
 from presel.images.formats import sniff
+from presel.images.pillow import Image
 from presel.images.reasons import Reason
 from presel.images.rejected import Rejected
 

@@ -13,13 +13,11 @@ import warnings
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from PIL import Image
-from PIL.ImageFile import ImageFile
-
 from presel.images import extra, jpeg, png, tiff
 from presel.images.colour import orientation, to_rgb
 from presel.images.containers import lacking, mended, missing
 from presel.images.formats import SUPPORTED, describe, sniff, unsupported
+from presel.images.pillow import Image, ImageFile
 from presel.images.reasons import Reason
 from presel.images.rejected import Broken, Rejected
 

@@ -12,9 +12,8 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from PIL.ImageFile import ImageFile
 
+from presel.images.pillow import Image, ImageFile
 from presel.images.reasons import Reason
 from presel.images.rejected import Broken
 

@@ -11,9 +11,8 @@ import re
 import struct
 from typing import TYPE_CHECKING, Any, cast
 
-from PIL import Image
-
 from presel.images.markers import MARKER, end, frame
+from presel.images.pillow import Image
 from presel.images.reasons import Reason
 from presel.images.rejected import Broken
 

@@ -11,9 +11,8 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image, PngImagePlugin
-
 from presel.images import sixteen
+from presel.images.pillow import Image, PngImagePlugin
 from presel.images.reasons import Reason
 from presel.images.rejected import Broken
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import io
 import sys
 
-from PIL import Image
-
 from presel.errors import InputError
 from presel.images.decoding import Bounds, Limits, open_picture
 from presel.images.lossless import as_it_is
+from presel.images.pillow import Image
 from presel.images.rejected import Rejected
 
 API_VERSION = 2

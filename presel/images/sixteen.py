@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.ImageFile import ImageFile
 
 from presel.images import colour
+from presel.images.pillow import Image, ImageFile
 
 _OTHER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 """The last letter of a raw mode says which of two bytes is the upper one."""

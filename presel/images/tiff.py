@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from presel.images import colour, jpeg, sixteen
+from presel.images.pillow import Image, UnidentifiedImageError
 from presel.images.reasons import Reason
 from presel.images.rejected import Broken
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 
 def presel(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -14,6 +15,22 @@ def presel(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
     command = [sys.executable, "-m", "presel.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=120)
+
+
+def test_init_writes_the_deployments_of_that_source_and_store_beside_it(tmp_path):
+    where = ("--source", str(tmp_path / "pool"), "--store", "s3://mine/store")
+    assert presel("init", str(tmp_path / "presel.yaml"), "--deployments", *where).returncode == 0
+    [config] = [one["parameters"]["config"] for one in deployments(tmp_path) if one["name"] == "refresh"]
+    assert config["source"]["uri"] == str(tmp_path / "pool")
+    assert config["store"] == "s3://mine/store"
+    again = presel("init", str(tmp_path / "other.yaml"), "--deployments")
+    assert again.returncode == 2
+    assert "prefect.yaml: the file exists already" in again.stderr
+    assert not (tmp_path / "other.yaml").exists()
+
+
+def deployments(folder):
+    return yaml.safe_load((folder / "prefect.yaml").read_text())["deployments"]
 
 
 def test_init_writes_a_configuration_once(tmp_path):

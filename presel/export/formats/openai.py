@@ -6,10 +6,9 @@ import base64
 import io
 from typing import Any, BinaryIO
 
-from PIL import Image
-
 from presel.export.job import Job, Side, line
 from presel.export.record import Copied, Record
+from presel.images.pillow import Image
 
 FILES = False
 MOST_EXAMPLES, MOST_BYTES, MOST_OF_PICTURE = 50_000, 450_000_000, 10_000_000
