@@ -55,7 +55,7 @@ def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
 def test_the_template_is_valid_and_names_every_field(tmp_path):
     text = render(source__uri="pool", store="here")
     config = load(write(tmp_path, text))
-    assert (config.source.uri, config.store) == ("pool", "here")
+    assert (config.source.uri, config.store) == (str(tmp_path / "pool"), str(tmp_path / "here"))
     for name in _fields(RefreshConfig):
         assert f"{name}:" in text
 
@@ -77,3 +77,36 @@ def _fields(model: type[Section]) -> set[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             found |= _fields(field.annotation)
     return found
+
+
+def test_relative_addresses_start_from_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "presel.yaml").write_text(GOOD.replace("uri: pool", "uri: ../pool"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = load(Path("../sub/presel.yaml"))
+    assert (config.source.uri, config.store) == (str(tmp_path / "pool"), str(tmp_path / "sub" / "store"))
+    with_s3 = load(Path("../sub/presel.yaml"), ["store=s3://bucket/x"])
+    assert with_s3.store == "s3://bucket/x"
+
+
+def test_the_environment_fills_in_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "presel.yaml").write_text(GOOD)
+    monkeypatch.setenv("BUCKET", "s3://mine")
+    config = load(tmp_path / "presel.yaml", ["store=${BUCKET}/presel", "source.uri=${BUCKET}/images"])
+    assert (config.source.uri, config.store) == ("s3://mine/images", "s3://mine/presel")
+
+
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("s3:/bucket/x", "begins with s3://"),
+        ("${NOBODY_SET_THIS}", "NOBODY_SET_THIS is not set"),
+        ("file:x", "file://"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_in_words(store: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "presel.yaml").write_text(GOOD)
+    with pytest.raises(ConfigError, match=told) as caught:
+        load(tmp_path / "presel.yaml", [f"store={store}"])
+    assert caught.value.exit_code == 2

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import secrets
@@ -15,7 +14,7 @@ from typing import Literal, NamedTuple
 import typer
 
 from presel import __version__
-from presel.cli.console import screen, show
+from presel.cli.console import screen, show, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.config import RefreshConfig, installed
 from presel.config.file import load
@@ -64,11 +63,15 @@ def install(_settings: RefreshConfig) -> Finding:
 
 def source(settings: RefreshConfig) -> Finding:
     from presel.sources import open_source
+    from presel.sources.preview import preview
 
-    seen = list(itertools.islice(open_source(settings.source).entries(), 3))
-    if not seen:
-        return Finding("source", "error", f"no object below {settings.source.uri}", "check source.uri")
-    return Finding("source", "ok", f"{settings.source.uri} can be listed")
+    found = preview(open_source(settings.source), without=settings.store)
+    if not found.counts and not found.homeless:
+        return Finding("source", "error", f"no image below {settings.source.uri}", "check source.uri")
+    said = "\n          ".join([f"{settings.source.uri}: {found.words}", *map(visible, found.lines())])
+    if not found.counts:
+        return Finding("source", "error", said, found.advice or "correct source.tasks: no object has a task")
+    return Finding("source", "warning" if found.advice else "ok", said, found.advice)
 
 
 def store(settings: RefreshConfig) -> Finding:

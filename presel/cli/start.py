@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from presel.cli.console import screen, show
+from presel.cli.console import screen, show, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson
 from presel.config import installed
+from presel.config.address import absolute
 from presel.config.template import render
-from presel.errors import ConfigError
+from presel.errors import ConfigError, PreselError
 
 
 def init(
@@ -24,7 +25,10 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Write a commented configuration: every field, its default, its meaning."""
-    filled = {name: value for name, value in {"source__uri": source, "store": store}.items() if value}
+    # What was typed is meant from here, what stands in a file from its folder.
+    beside = path.absolute().parent == Path.cwd()
+    given = {"source__uri": source, "store": store}
+    filled = {name: value if beside else absolute(value, Path.cwd()) for name, value in given.items() if value}
     files = {path: render(**filled)}
     if deployments:
         files[path.with_name("prefect.yaml")] = _deployments(source, store)
@@ -33,18 +37,35 @@ def init(
             raise ConfigError("the file exists already", where=str(file), fix="choose another name or pass --force")
     for file, text in files.items():
         file.write_text(text)
+    told = _preview(source) if source else []
 
     def words() -> None:
+        for line in told:
+            screen.print(visible(line), markup=False, soft_wrap=True)
         wrote = " and ".join(map(str, files))
         said = f"Wrote {wrote}. Edit the lines without a leading #, then run `presel doctor -c {path}`."
         screen.print(said, markup=False, soft_wrap=True)
 
-    show({"path": str(path), "files": [str(file) for file in files]}, as_json, words)
+    show({"path": str(path), "files": [str(file) for file in files], "source": told}, as_json, words)
 
 
 def _deployments(source: str | None, store: str | None) -> str:
     """The deployments that come with presel, of that source and store."""
     text = (installed.HOME / "deployments/prefect.yaml").read_text()
     for example, value in (("s3://my-bucket/images", source), ("s3://my-bucket/presel", store)):
-        text = text.replace(f": {example}\n", f": {json.dumps(value)}\n") if value else text
+        text = text.replace(f": {example}\n", f": {json.dumps(absolute(value, Path.cwd()))}\n") if value else text
     return text
+
+
+def _preview(source: str) -> list[str]:
+    """What the default rule for tasks makes of a source, if it can be listed already."""
+    from presel.config import SourceConfig
+    from presel.sources import open_source
+    from presel.sources.preview import preview
+
+    try:
+        found = preview(open_source(SourceConfig(uri=source)))
+    except PreselError as error:
+        return [f"The source cannot be listed yet: {error}"]
+    advice = [found.advice[0].upper() + found.advice[1:]] if found.advice else []
+    return [f"By its first folders: {found.words}", *(f"  {line}" for line in found.lines()), *advice]

@@ -15,13 +15,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from presel.config import RefreshConfig
+from presel.config.address import resolved
 from presel.errors import ConfigError
 
 Location = Sequence[str | int]
 
 
 def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
-    """The configuration in a file, with `section.field=value` overrides on top. Raises ConfigError naming every mistake."""
+    """The configuration in a file, with `section.field=value` overrides on top. Relative addresses start from its folder.
+
+    Raises ConfigError naming every mistake.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -33,7 +37,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
     for override in overrides:
         _override(data, override)
     try:
-        return RefreshConfig.model_validate(data)
+        return resolved(RefreshConfig.model_validate(data), path.parent)
     except ValidationError as error:
         raise _explained(error, tree, str(path)) from None
 
@@ -105,11 +109,8 @@ def _fields_at(location: Location) -> list[str]:
 
 def _without_union_tags(location: Location) -> Location:
     """Pydantic appends the tried alternative of a union (`float`, `literal['unlimited']`) to the path."""
-    return [
-        p
-        for p in location
-        if not (isinstance(p, str) and (p in {"float", "int", "str", "constrained-float"} or p.startswith("literal[")))
-    ]
+    tags = {"float", "int", "str", "constrained-float", "TaskRule"}
+    return [p for p in location if not (isinstance(p, str) and (p in tags or p.startswith("literal[")))]
 
 
 def _line_of(node: yaml.Node | None, location: Location) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from presel.config.address import address
 from presel.config.choice import (
     BudgetConfig,
     ClusteringConfig,
@@ -76,7 +77,7 @@ class RefreshConfig(Section):
     )
     seed: int = Field(0, ge=0)
     source: SourceConfig
-    store: Annotated[str, AfterValidator(without_slash), Operational] = Field(
+    store: Annotated[str, AfterValidator(address), AfterValidator(without_slash), Operational] = Field(
         description="s3://bucket/prefix or a folder: tables, ledger, datasets"
     )
     exclude: Annotated[tuple[str, ...], InKeyUnless(())] = Field(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from presel.config.address import address
 from presel.config.section import Section
 from presel.keys import Operational, SettledByStage
 
@@ -29,13 +30,36 @@ class S3Config(Section):
         return self
 
 
+class TaskRule(Section):
+    """Where in a key its task stands, if not in the first folder."""
+
+    depth: int | None = Field(None, ge=1, description="which folder of the key, counted from 1")
+    pattern: str | None = Field(
+        None,
+        description="a glob over the key in which {task} stands for a name; keys that it does not fit have no task",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> TaskRule:
+        if (self.depth is None) == (self.pattern is None):
+            raise ValueError("a rule for tasks has a depth or a pattern")
+        if self.pattern is not None and self.pattern.count("{task}") != 1:
+            raise ValueError("{task} stands once in a pattern")
+        return self
+
+    def glob(self) -> str:
+        """Either as a pattern."""
+        return self.pattern or "*/" * ((self.depth or 1) - 1) + "{task}/**"
+
+
 class SourceConfig(Section):
     """Where the unlabelled images lie, and which task each belongs to."""
 
-    uri: str = Field(description="s3://bucket/prefix or a folder")
-    tasks: Literal["prefix", "single", "table", "llava", "vision_flan"] = Field(
+    uri: Annotated[str, AfterValidator(address)] = Field(description="s3://bucket/prefix or a folder")
+    tasks: Literal["prefix", "single", "table", "llava", "vision_flan"] | TaskRule = Field(
         "prefix",
         description="prefix: the first folder of a key is its task; single: one task for all; "
+        "{depth: 2}: its second folder; {pattern: '*/{task}/**'}: what stands for {task}; "
         "table, llava, vision_flan: `mapping` says it",
     )
     mapping: Annotated[str | None, Operational] = Field(

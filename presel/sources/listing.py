@@ -59,7 +59,9 @@ def take_listing(source: Source, store: str, folder: Path) -> Listing:
     listing.digest = _digest(listing, folder)
     if source.task_map is not None:
         listed = sum(_distinct(rows["key"]) for rows in listing.images.ranges())
-        listing.absent = len(source.task_map) - listed - len({row["key"] for row in listing.rejects if row["task"]})
+        listing.absent = max(
+            0, len(source.task_map) - listed - len({row["key"] for row in listing.rejects if row["task"]})
+        )
     return listing
 
 
@@ -137,7 +139,7 @@ def _refused(key: str, task: str, entry: Entry, mapped: bool) -> tuple[Reason, s
     if readable(key) != key:
         return Reason.UNREADABLE, "its name is not valid UTF-8"
     if not task:
-        return Reason.NO_TASK, "the mapping does not name it" if mapped else "it lies in no folder"
+        return Reason.NO_TASK, "the mapping does not name it" if mapped else "it lies where `source.tasks` finds none"
     by_name = not_an_image_by_name(key)
     if by_name:
         return Reason.NOT_AN_IMAGE, by_name

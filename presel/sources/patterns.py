@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 _PIECES = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|\{task\}|[^*?\[{]+|.", re.DOTALL)
-_MEANING = {"**/": "(?:[^/]*/)*", "**": ".*", "*": "[^/]*", "?": "[^/]", "{task}": "(?P<task>[^/]+)"}
+_MEANING = {"**/": "(?:[^/]*/)*", "**": ".*", "*": "[^/]*", "?": "[^/]", "{task}": "(?P<task>[^/]+?)"}
 
 
 def matcher(pattern: str) -> re.Pattern[str]:

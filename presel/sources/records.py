@@ -14,7 +14,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from presel.errors import ConfigError
@@ -66,8 +66,10 @@ def vision_flan_tasks(records: Iterator[Record], named: str = "") -> Iterator[tu
             yield image, task if isinstance(task, str) else ""
 
 
-def llava_tasks(records: Iterator[Record], named: str, otherwise: str) -> Iterator[tuple[str, str]]:
-    """(image, task), by the first of these that says something (docs/sources.md):
+def llava_tasks(
+    records: Iterator[Record], named: str, otherwise: str, key_of: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
+    """(image, task): `key_of` makes a key of an image's name; the task by the first of these that says something:
 
     1. the record's own `task_name` or `task`;
     2. what the file is `named`, where there is one for each task;
@@ -80,7 +82,7 @@ def llava_tasks(records: Iterator[Record], named: str, otherwise: str) -> Iterat
     """
     for record in records:
         said = record.get("task_name") or record.get("task") or named
-        for image in _images(record):
+        for image in map(key_of, _images(record)):
             yield image, said if isinstance(said, str) and said else _llava_task(record, image) or otherwise
 
 
@@ -101,9 +103,12 @@ def _on_coco(record: Record) -> str:
 
 
 def _images(record: Record) -> list[str]:
+    """What a record names: LLaVA's `image`, or `images` as messages have them, each a name or an object with a `path`."""
     image = record.get("image")
     several = image if isinstance(image, list) else [image]
-    return [name.removeprefix("./").lstrip("/") for name in several if isinstance(name, str) and name]
+    if image is None and isinstance(images := record.get("images"), list):
+        several = [one.get("path") if isinstance(one, dict) else one for one in images]
+    return [name for name in several if isinstance(name, str) and name]
 
 
 def _not_json(where: str, got: str) -> ConfigError:

@@ -21,7 +21,7 @@ from presel.images import Reason, Rejected
 from presel.keys import short_digest
 from presel.sources.arrived import Chosen, Doubts, Listed, Wanted, may_be
 from presel.sources.patience import Patience
-from presel.sources.patterns import Excluded
+from presel.sources.patterns import Excluded, matcher
 from presel.sources.task_map import TaskMap
 from presel.sources.task_names import SINGLE_TASK, first_folder, load_task_map
 from presel.storage import Entry, open_store
@@ -40,11 +40,13 @@ class Source:
         self._store = open_store(config.uri, config.s3)
         self._patience = Patience(self._store)
         self._doubts = Doubts()
+        self._rule = None if isinstance(config.tasks, str) else matcher(config.tasks.glob())
 
     @property
     def digest(self) -> str:
         """Names this source, whatever it holds at the moment."""
-        return short_digest("source", self._store.uri, self.config.tasks)
+        rule = self.config.tasks
+        return short_digest("source", self._store.uri, rule if isinstance(rule, str) else f"rule {rule.glob()}")
 
     @cached_property
     def task_map(self) -> TaskMap | None:
@@ -68,6 +70,9 @@ class Source:
         one that the mapping does not name."""
         if self.task_map is not None:
             return self.task_map.tasks_of(key)
+        if self._rule is not None:
+            found = self._rule.fullmatch(key)
+            return (found["task"],) if found else ()
         return (SINGLE_TASK,) if self.config.tasks == "single" else first_folder(key)
 
     def expect(self, reads: int) -> None:

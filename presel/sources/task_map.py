@@ -7,6 +7,7 @@ that it does has, for a million of each, a chance of 1 in 20 million.
 
 from __future__ import annotations
 
+import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+EXAMPLES = 1000
 Pairs = Iterable[tuple[str | None, str | None]]
 
 
@@ -23,6 +25,8 @@ class TaskMap:
     def __init__(self, root: str) -> None:
         """`root`: what keys may begin with."""
         self.digest = ""
+        self.examples: list[str] = []
+        """The first keys that were named."""
         self._root, self._count = root, 0
         self._codes: dict[str, int] = {}
         self._names: list[str] = []
@@ -32,7 +36,10 @@ class TaskMap:
         """(key, task) of one file; a pair in which either is empty says nothing."""
         for named, task in pairs:
             if named and task:
-                self._keys.append(_hashed(named.removeprefix(self._root)))
+                key = relative(named, self._root)
+                if len(self.examples) < EXAMPLES:
+                    self.examples.append(key)
+                self._keys.append(_hashed(key))
                 self._tasks.append(self._codes.setdefault(task, len(self._codes)))
 
     def complete(self, digest: str) -> None:
@@ -60,5 +67,15 @@ class TaskMap:
         return tuple(sorted(self._names[code] for code in self._tasks[first:last]))
 
 
+def relative(named: str, root: str) -> str:
+    """A name in a mapping as a key below `root`: from an absolute path or an address, and from Windows' way to write one."""
+    path = named.replace("\\", "/")
+    for start in (root, root.lstrip("/"), "./", "/"):
+        path = path.removeprefix(start)
+    return path
+
+
 def _hashed(key: str) -> int:
+    """Of its composed form: a Mac writes `é` as two characters, most datasets as one. A backslash is a slash."""
+    key = unicodedata.normalize("NFC", key).replace("\\", "/")
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from presel.errors import ConfigError
 from presel.keys import short_digest
 from presel.sources import mapping, records
 from presel.sources.mapping import MappingFile
-from presel.sources.task_map import Pairs, TaskMap
+from presel.sources.task_map import Pairs, TaskMap, relative
 
 SINGLE_TASK = "all"
 _COLUMNS = ("key", "task")
@@ -37,10 +38,11 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
     Raises ConfigError when there is no such file, when it is not of the kind that `config.tasks` says, or names no image.
     """
     one_a_task = (config.mapping or "").endswith("/")
-    found, digests = TaskMap(root.rstrip("/") + "/"), []
+    root = root.rstrip("/") + "/"
+    found, digests = TaskMap(root), []
     for one in mapping.files(config):
         with one.opened() as file:
-            found.add(_pairs(config.tasks, one, file, one.stem if one_a_task else ""))
+            found.add(_pairs(str(config.tasks), one, file, one.stem if one_a_task else "", root))
             digests += [one.stem, mapping.digest_of(file)] if one_a_task else [mapping.digest_of(file)]
     found.complete(short_digest(*digests) if one_a_task else digests[0])
     if not len(found):
@@ -54,9 +56,9 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
     return found
 
 
-def _pairs(tasks: str, one: MappingFile, file: BinaryIO, named: str) -> Pairs:
+def _pairs(tasks: str, one: MappingFile, file: BinaryIO, named: str, root: str) -> Pairs:
     if tasks == "llava":
-        return records.llava_tasks(records.parse(file, one.where), named, SINGLE_TASK)
+        return records.llava_tasks(records.parse(file, one.where), named, SINGLE_TASK, partial(relative, root=root))
     if tasks == "vision_flan":
         return records.vision_flan_tasks(records.parse(file, one.where), named)
     return _table(one, file)
