@@ -14,7 +14,14 @@ def finetune(config: RefreshConfig, version: int | None = None, held_out: float 
     """Tune `reference_model.model` by `reference_model.lora` on a version (the latest). Returns where the adapter lies."""
     dataset = dataset_version(config.store, config.dataset.name, version)
     tuned = fine_tune(
-        dataset, config.source, config.encoder.images, config.reference_model, held_out, config.seed, config.store
+        dataset,
+        config.source,
+        config.encoder.images,
+        config.reference_model,
+        held_out,
+        config.seed,
+        config.store,
+        config.twins_from,
     )
     address = keep_model(tuned, dataset, config.reference_model)
     show_tuned(dataset, tuned, address)

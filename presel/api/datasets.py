@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
-from presel.config import ImageConfig, SourceConfig
+from presel.config import DatasetConfig, ExportConfig, ImageConfig, SourceConfig
 from presel.dataset import versions
 from presel.dataset.rows import digest_of
-from presel.errors import InputError, IntegrityError, NotFound, require
+from presel.errors import ConfigError, InputError, IntegrityError, NotFound, require
 from presel.images import Reason, Rejected
 from presel.sources import open_source
 from presel.tables.schemas import DatasetRef
@@ -111,6 +112,36 @@ class Dataset:
         if isinstance(found, Rejected):
             raise self._lost(key, "the picture cannot be decoded", f"{found.reason}: {found.detail}")
         return found
+
+    def export(
+        self,
+        to: str | os.PathLike[str],
+        trainers: str | Sequence[str] = "hf",
+        *,
+        validation: float = 0.05,
+        **settings: Any,
+    ) -> str:
+        """Write the version for trainers, pictures included, as `presel export` does; returns where it lies.
+
+        to: a folder or s3://bucket/prefix. trainers: hf, llava, llama-factory, ms-swift, trl, qwen, internvl, webdataset,
+        openai, label-studio, or several of them. validation: share of the images that is held out, near-duplicates on one
+        side. Further settings are those of `export` (longest, jpeg) and of `dataset` (license, language, notes) in a
+        configuration. Raises ConfigError for a setting that there is not, IntegrityError for a picture that changed.
+        """
+        from presel.export import export_dataset
+
+        names = (trainers,) if isinstance(trainers, str) else tuple(trainers)
+        own = {name: value for name, value in settings.items() if name in ExportConfig.model_fields}
+        about = {name: value for name, value in settings.items() if name not in own}
+        try:
+            export = ExportConfig(to=os.fspath(to), formats=names, validation=validation, **own)
+            told = DatasetConfig(name=self.name, **about)
+        except ValidationError as error:
+            raise ConfigError(
+                "a setting of the export is wrong", where=f"{WHERE}(...).export", got=str(error)
+            ) from error
+        store = self.uri.rpartition("/datasets/")[0]
+        return export_dataset(self._ref, store, self._source_config, export, told)
 
     def _lost(self, key: str, what: str, got: str) -> IntegrityError:
         fix = "name the place of the pictures with open_dataset(..., source=...), or restore them"

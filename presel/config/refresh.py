@@ -102,6 +102,11 @@ class RefreshConfig(Section):
     execution: Annotated[ExecutionConfig, Operational] = ExecutionConfig()
 
     @property
+    def twins_from(self) -> float:
+        """Cosine from which two images are held out together."""
+        return min(self.export.near_duplicate, self.selection.near_duplicate or 1.0)
+
+    @property
     def tests(self) -> list[SourceConfig]:
         """Images to keep apart from, as sources."""
         return [SourceConfig(uri=uri, tasks="single") for uri in self.exclude if not uri.endswith(".parquet")]

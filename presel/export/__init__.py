@@ -5,6 +5,6 @@ says which files it writes and in which words; it neither reads a picture from t
 decides what is held out.
 """
 
-from presel.export.exporting import export_version
+from presel.export.exporting import export_dataset, export_version
 
-__all__ = ["export_version"]
+__all__ = ["export_dataset", "export_version"]

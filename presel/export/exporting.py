@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from presel import __version__, progress
-from presel.config import ExportConfig, RefreshConfig
+from presel.config import DatasetConfig, ExportConfig, RefreshConfig, SourceConfig
 from presel.dataset import versions
+from presel.errors import ConfigError
 from presel.export.copying import copy_pictures
 from presel.export.formats import FORMATS
 from presel.export.job import Job
@@ -22,32 +23,43 @@ log = logging.getLogger(__name__)
 
 
 def export_version(dataset: DatasetRef, config: RefreshConfig) -> str | None:
-    """Write a version as `config.export` says, pictures included; returns where it lies, None if it is to go nowhere.
-
-    What is there already is found again. Raises IntegrityError when a picture is gone or is another one by now.
-    """
-    export = config.export
-    if export.to is None:
+    """Write a version as `config.export` says (`export_dataset`); returns where it lies, None if it is to go nowhere."""
+    if config.export.to is None:
         return None
-    split = split_of(dataset, config.store, threshold_of(config), export.validation)
-    place = Place(export.to, _promise(dataset, config, split))
+    return export_dataset(dataset, config.store, config.source, config.export, config.dataset, config.twins_from)
+
+
+def export_dataset(
+    dataset: DatasetRef,
+    store: str,
+    source: SourceConfig,
+    export: ExportConfig,
+    about: DatasetConfig,
+    twins_from: float | None = None,
+) -> str:
+    """Write a version as `export` says, pictures included; returns where it lies. What is there already is found again.
+
+    `twins_from`: cosine from which images are held out together. Raises IntegrityError when a picture is gone or is another
+    one by now, ConfigError when `export.to` names no place.
+    """
+    if export.to is None:
+        raise ConfigError(
+            "nobody said where to export to", where="export.to", fix="name a folder or s3://bucket/prefix"
+        )
+    split = split_of(dataset, store, twins_from or export.near_duplicate, export.validation)
+    place = Place(export.to, _promise(dataset, export, about, split))
     if place.complete:
         _say(dataset, f"{place.store.uri} is complete")
         return place.store.uri
     place.begin()
     with versions.opened(dataset, "data.parquet") as data:
         how = Writing(export.longest, export.jpeg)
-        job = Job(dataset, config.dataset, config.source, place, how, split, data, "", _home(place))
+        job = Job(dataset, about, source, place, how, split, data, "", _home(place))
         _write(job, export)
         counts = job.counts
     place.finish({"records": counts, "held_out": len(split.held), "presel": __version__})
     _say(dataset, f"exported to {place.store.uri}")
     return place.store.uri
-
-
-def threshold_of(config: RefreshConfig) -> float:
-    """Cosine from which two images are held out together."""
-    return min(config.export.near_duplicate, config.selection.near_duplicate or 1.0)
 
 
 def _write(job: Job, export: ExportConfig) -> None:
@@ -59,14 +71,14 @@ def _write(job: Job, export: ExportConfig) -> None:
         trainer.write(job)
 
 
-def _promise(dataset: DatasetRef, config: RefreshConfig, split: Split) -> dict[str, Any]:
+def _promise(dataset: DatasetRef, export: ExportConfig, about: DatasetConfig, split: Split) -> dict[str, Any]:
     """What decides every byte of an export."""
     return {
         "dataset": {"name": dataset.name, "version": dataset.version, "digest": dataset.digest},
-        "formats": sorted(set(config.export.formats)),
-        "pictures": Writing(config.export.longest, config.export.jpeg).spec,
+        "formats": sorted(set(export.formats)),
+        "pictures": Writing(export.longest, export.jpeg).spec,
         "held_out": digest("\n".join(sorted(split.held)).encode()),
-        "about": config.dataset.model_dump(mode="json"),
+        "about": about.model_dump(mode="json"),
     }
 
 

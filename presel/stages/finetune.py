@@ -1,14 +1,14 @@
 """A model tuned on a published dataset version: where pool -> dataset -> model closes.
 
 The same code as the reference model's, with more data. Question dropout is switched off, because it serves the measuring of
-relevance and nothing else. A share of the records, by keyed digest, is held out and scored before and after.
+relevance and nothing else. What an export of the version holds out is not fitted, and is scored before and after.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import fsum, isfinite
 from typing import Any
@@ -17,6 +17,7 @@ from presel.concurrency.device import in_key
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.dataset import rows
 from presel.dataset.trainer_formats import DIGEST
+from presel.export.likeness import split_of
 from presel.keys import short_digest
 from presel.progress import report
 from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
@@ -33,7 +34,13 @@ _ADAPTER = "tuned"
 _DIGITS = 6
 
 
-@stage("finetune", version=1, outside=lambda inputs: in_key(inputs["config"].device))
+def _beyond(inputs: Mapping[str, Any]) -> str:
+    """What is held out depends on versions before this one and on the store's vectors."""
+    split = split_of(inputs["dataset"], inputs["store"], inputs["twins_from"], inputs["held_out"])
+    return short_digest(in_key(inputs["config"].device) or "", *sorted(split.held))
+
+
+@stage("finetune", version=2, outside=_beyond)
 def fine_tune(
     out: Output,
     dataset: DatasetRef,
@@ -42,26 +49,26 @@ def fine_tune(
     config: ReferenceModelConfig,
     held_out: float,
     seed: int,
-    store: str,  # noqa: ARG001 - where the output goes
+    store: str,
+    twins_from: float = 0.95,
 ) -> None:
-    """The loss curve (FIT), the adapter and `evaluation.json`. `held_out`: share of the records, 0 to 1, that is not fitted.
+    """The loss curve (FIT), the adapter and `evaluation.json`.
+
+    `held_out`: share of the images, 0 to 1, that is not fitted: those that an export holds out (`presel.export.split`), with
+    all that have a cosine of `twins_from` or more to one.
 
     A record whose image is gone or has changed is a reject. Raises ModelError when the model cannot be loaded.
     """
     samples = [Sample.of(row) for row in rows_of(_records(dataset))]
-    kept_back = [sample for sample in samples if is_held_out(sample.id, held_out)]
-    fitted = [sample for sample in samples if not is_held_out(sample.id, held_out)]
+    held = split_of(dataset, store, twins_from, held_out).held
+    kept_back = [sample for sample in samples if sample.content in held]
+    fitted = [sample for sample in samples if sample.content not in held]
     plain = config.model_copy(update={"lora": config.lora.model_copy(update={"question_dropout": 0.0})})
     fitting = Fitting(out, source, images, plain, seed, label=f"{dataset.name} {dataset.version}")
     files = fitting.add("", fitted)
     fitting.finish(fitted)
     evaluation = _evaluated(plain, files, kept_back, source, images)
     out.write_file(EVALUATION, (json.dumps(evaluation, indent=1, sort_keys=True) + "\n").encode())
-
-
-def is_held_out(sample_id: str, share: float) -> bool:
-    """Decided by the id alone: a record stays held out, in every version that has it."""
-    return int(short_digest("held-out", sample_id), 16) < share * 16**32
 
 
 def keep_model(tuned: TableRef, dataset: DatasetRef, config: ReferenceModelConfig) -> str:

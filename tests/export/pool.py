@@ -55,7 +55,9 @@ class Published:
         return np.asarray(image)
 
 
-def publish(root: str | Path, pictures: dict[str, bytes], number: int = 1, turns: int = 1) -> Published:
+def publish(
+    root: str | Path, pictures: dict[str, bytes], number: int = 1, turns: int = 1, digests: str = DIGEST
+) -> Published:
     """These pictures by key below `root/pool`, and a version of all of them on `root/store`."""
     source, store = f"{root}/pool", f"{root}/store"
     rows = []
@@ -74,7 +76,8 @@ def publish(root: str | Path, pictures: dict[str, bytes], number: int = 1, turns
             }
         )  # fmt: skip
     rows.sort(key=lambda row: row["sample_id"])
-    made = {"data.parquet": table_store.encode(pa.Table.from_pylist(rows, schema=RECORDS))}
+    table = pa.Table.from_pylist(rows, schema=RECORDS).rename_columns({DIGEST: digests})
+    made = {"data.parquet": table_store.encode(table)}
     about = {"content": versions.content_digest(made), "before": number - 1, "records": len(rows)}
     dataset = versions.complete(store, "odd", versions.claim(store, "odd", about), made, about, {})
     config = RefreshConfig(

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from presel import open_dataset
 from presel.config import Trainer
 from presel.dataset.texts import neutral
-from presel.errors import IntegrityError
+from presel.errors import ConfigError, IntegrityError
 from presel.export import export_version
 from presel.export.place import MARKER, UNFINISHED
 from presel.sources.source import Source
@@ -243,3 +244,19 @@ def test_pictures_are_shrunk_and_written_as_jpeg_if_asked(odd: Published, tmp_pa
     files = list((tmp_path / "out").glob("images-*/*"))
     assert {file.suffix for file in files} == {".jpg"}
     assert {max(read(file.read_bytes()).shape) for file in files} == {32}
+
+
+def test_a_data_set_that_was_opened_from_python_exports_itself(tmp_path: Path) -> None:
+    made = publish(tmp_path, {f"a/{i}.jpg": photo(i) for i in range(3)})
+    data = open_dataset(made.config.store, "odd", source=made.config.source.uri)
+    assert data.export(tmp_path / "out", ["llava", "hf"], validation=0, license="mit") == str(tmp_path / "out")
+    assert len(json.loads((tmp_path / "out/llava/train.json").read_text())) == 3
+    assert "license: mit" in (tmp_path / "out/hf/README.md").read_text()
+    with pytest.raises(ConfigError, match="setting of the export"):
+        data.export(tmp_path / "out", "hff")
+
+
+def test_a_version_of_an_older_presel_is_exported(tmp_path: Path) -> None:
+    made = publish(tmp_path, {f"a/{i}.jpg": photo(i) for i in range(3)}, digests="content")
+    export_version(made.dataset, made.exporting(tmp_path / "out", validation=0))
+    assert {row["id"] for row in rows_of_hf(tmp_path / "out")} == {row["sample_id"] for row in made.rows}

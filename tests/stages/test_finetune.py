@@ -9,10 +9,11 @@ import pytest
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.dataset.versions import published
 from presel.errors import NotFound
+from presel.export.likeness import split_of
 from presel.housekeeping import gc
 from presel.reference_model import load, lora, plain_losses
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
-from presel.stages.finetune import fine_tune, is_held_out, keep_model
+from presel.stages.finetune import fine_tune, keep_model
 from presel.tables import table_store
 from presel.tables.schemas import FIT, rows_of
 from tests.reference_model.drawn import prepared, samples
@@ -34,6 +35,11 @@ class Tuned:
         return fine_tune(self.dataset, self.source, ImageConfig(), config, HELD_OUT, 0, self.store)
 
 
+def held(run, share):
+    """Digests of the images that an export holds out."""
+    return split_of(run.dataset, run.store, 0.95, share).held
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return Tuned(tmp_path_factory.mktemp("tuned"))
@@ -45,7 +51,7 @@ def tuned(run):
 
 
 def test_what_is_held_out_is_not_fitted_and_is_scored_before_and_after(run, tuned):
-    back = [sample for sample in run.samples if is_held_out(sample.id, HELD_OUT)]
+    back = [sample for sample in run.samples if sample.content in held(run, HELD_OUT)]
     assert 0 < len(back) < len(run.samples)
     assert table_store.facts(tuned)["samples"] == len(run.samples) - len(back)
     adapter = {name: table_store.file(tuned, name) for name in (lora.WEIGHTS, lora.SETTINGS)}
@@ -93,7 +99,7 @@ def test_the_version_is_the_latest_unless_it_is_named(run):
 
 def test_a_record_whose_image_is_gone_is_a_reject(tmp_path):
     run = Tuned(tmp_path)
-    gone = next(sample for sample in run.samples if not is_held_out(sample.id, HELD_OUT))
+    gone = next(sample for sample in run.samples if sample.content not in held(run, HELD_OUT))
     (tmp_path / "pool" / gone.key).unlink()
     once = CONFIG.model_copy(update={"lora": LORA.model_copy(update={"epochs": 1})})
     rejects = rows_of(table_store.rejects(run.tune(once)))
