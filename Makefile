@@ -20,7 +20,7 @@ test: $(READY) ## the test suite
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 35 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \
 		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py \
-		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/system $(ARGS)
+		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/docs/test_tutorial.py tests/export/test_consumers.py tests/system $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
