@@ -1,8 +1,8 @@
 """Those who read an export, themselves: every record read, picture and answer compared with the version.
 
-Each has a process of its own, without a network. `datasets`, `webdataset` and TRL install beside the project's pins; LLaMA-Factory and
-ms-swift want other versions of transformers, so PRESEL_LLAMA_FACTORY and PRESEL_MS_SWIFT name the `bin` folders of environments
-that have them.
+Each has a process of its own, without a network. `datasets`, `webdataset` and TRL install beside the project's
+pins; LLaMA-Factory and ms-swift want other versions of transformers, so PRESEL_LLAMA_FACTORY and PRESEL_MS_SWIFT
+name the `bin` folders of environments that have them.
 """
 
 from __future__ import annotations
