@@ -28,6 +28,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError, require
+from presel.instruct.sharing import resume
 from tasks.board import Board, Lane, board
 from tasks.draining import drain_if_stopped
 from tasks.naming import stage_in_words
@@ -80,7 +81,8 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         drain_if_stopped(error)
-        self._stack.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)  # waits for the threads, which may ask nothing any more
+        resume()
         super().__exit__(kind, error, trace)
 
 

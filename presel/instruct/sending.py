@@ -137,7 +137,9 @@ class Sending:
                 self._desk.release(job)
                 self._desk.needs_money(job)
                 continue
-            if self._owner.trusted or not await self._was_taken_for_dead(job):
+            if not self._owner.trusted and await self._was_taken_for_dead(job):
+                continue
+            if self._desk.stopped is None:  # it may have been, meanwhile, and the job with it
                 job.under_way = True
                 self._pace.start(time.monotonic(), job.tokens)
                 self.done.requests += 1

@@ -19,6 +19,8 @@ from presel.instruct.engine import Engine
 
 _engines: dict[tuple[str, str], tuple[Engine, int]] = {}
 _closing: set[Engine] = set()
+_ended: list[Exception] = []
+"""Why no engine may be opened any more, if that is so: the first reason counts."""
 _guard = threading.Lock()
 
 
@@ -26,12 +28,17 @@ _guard = threading.Lock()
 def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
     """The engine of this process for a store and a generator; the last to leave closes it.
 
-    Raises ConfigError when there is no key, no price or no usable address.
+    Raises ConfigError when there is no key, no price or no usable address, and whatever `drain` was told: a thread that
+    becomes free while a process ends must not begin anew.
     """
     name = (store, generator.model_dump_json())
     with _guard:
+        if _ended:
+            raise _ended[0]
         engine, users = _engines.get(name) or (Engine(store, generator), 0)
         _engines[name] = (engine, users + 1)
+        if _ended:  # told while it opened
+            engine.stop(_ended[0])
     try:
         yield engine
     finally:
@@ -42,14 +49,25 @@ def shared(store: str, generator: GeneratorConfig) -> Iterator[Engine]:
                 del _engines[name]
                 _closing.add(engine)
         if not users:
-            engine.close()
-            _closing.discard(engine)
+            try:
+                engine.close()
+            finally:
+                _closing.discard(engine)
 
 
 def drain(why: Exception) -> None:
-    """Stop every engine of this process: what is under way is kept, what waits fails with `why`."""
+    """Stop every engine of this process, and open no other until `resume`.
+
+    What is under way is kept, what waits fails with `why`. Takes no lock: it is called from signal handlers.
+    """
+    _ended.append(why)
     for engine, _ in list(_engines.values()):
         engine.stop(why)
+
+
+def resume() -> None:
+    """Let engines be opened again: a process (a notebook, a worker) may live on after a run that was stopped."""
+    _ended.clear()
 
 
 def drained(seconds: float) -> bool:
@@ -81,4 +99,5 @@ def draining_on_sigterm() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         if heard:
+            resume()  # if anything is left to go on, it is the caller's business
             signal.raise_signal(signal.SIGTERM)
