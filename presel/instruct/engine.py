@@ -17,7 +17,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,12 +29,15 @@ from presel.instruct.given_up import GivenUp
 from presel.instruct.jobs import Account, Desk
 from presel.instruct.leasing import Leasing
 from presel.instruct.ledger import Answer, Ledger
+from presel.instruct.money.allowance import Allowance
+from presel.instruct.money.bounds import one_each, room
 from presel.instruct.money.drift import Drift
 from presel.instruct.money.owners import BEAT_EVERY, Owner
 from presel.instruct.money.prices import Estimator, price_of
 from presel.instruct.money.purse import Purse
 from presel.instruct.questions.request import Request
 from presel.instruct.sending import Done, Sending
+from presel.instruct.worth import Worth
 from presel.storage import open_store
 
 if TYPE_CHECKING:
@@ -53,6 +56,8 @@ class Engine:
     def __init__(self, store: str, generator: GeneratorConfig) -> None:
         self.generator = generator
         self._estimator = Estimator(price_of(generator))
+        self._allowance = Allowance()
+        self.worth = Worth("all tasks together")
         self._store = open_store(store)
         self._ledger = Ledger(self._store)
         self._owner = Owner(self._store)
@@ -86,6 +91,11 @@ class Engine:
     def note(self) -> str:
         """For people: what the provider works on, if it is more than the requests in flight."""
         return self._batches.note
+
+    def announce(self, images: Mapping[str, int]) -> None:
+        """So many images of each task are to be instructed: what that costs at most is what may be spent without asking."""
+        at_most, more = one_each(images, self.generator), room(images, self.generator)
+        self._loop.call_soon_threadsafe(self._allowance.announce, sum(images.values()), at_most, more)
 
     def spent(self) -> float:
         """US dollars that the store has spent, as last seen; of this process's open leases what they have come to so far."""
@@ -181,7 +191,7 @@ class Engine:
     # --- life ----------------------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
-        self._desk = Desk(self._settle)
+        self._desk = Desk(self._settle, self._allowance)
         self._accepted = await self.io(Accepted, self._store, self.generator)
         shared = (self._ledger, self._estimator, self._accepted, self.generator, self.io)
         self._drift = Drift(self._store, self.generator)

@@ -13,6 +13,7 @@ from typing import Any
 
 from presel.images.reasons import Reason
 from presel.instruct.ledger import Answer
+from presel.instruct.money.allowance import Allowance
 from presel.instruct.money.lease_log import Lease
 from presel.instruct.money.prices import NOTHING, Usage
 from presel.instruct.questions.request import Request
@@ -82,7 +83,8 @@ class Account:
 class Desk:
     """The jobs of one engine. `settle` is called with an account whose last job has ended."""
 
-    def __init__(self, settle: Callable[[Account], None]) -> None:
+    def __init__(self, settle: Callable[[Account], None], allowance: Allowance) -> None:
+        self.allowance = allowance
         self.queue: list[Job] = []
         """They need money."""
         self.ready: list[Job] = []
@@ -90,7 +92,6 @@ class Desk:
         self.stopped: Exception | None = None
         self.on_stop: list[Callable[[Exception], None]] = []
         """Called once, with the reason, when nothing more may be sent."""
-        self.lost_usd = 0.0
         self._accounts: dict[int, Account] = {}
         self._closing: dict[int, Account] = {}
         self._settle = settle
@@ -135,9 +136,9 @@ class Desk:
     def release(self, job: Job, *, spent: float = 0.0, lost: float = 0.0) -> None:
         """Give back a job's share of its lease: `spent` on an answer, `lost` on a try that may be billed without one."""
         lease, job.lease = job.lease, None
-        self.lost_usd += lost
         if lease is None:
             return
+        self.allowance.settle(lease.amounts[job.key], spent + lost)
         account = self._accounts[lease.number]
         account.unfinished.discard(job.key)
         account.spent += spent

@@ -71,7 +71,14 @@ class Leasing:
             job.estimate = self._estimator.tokens(job.request)
         price = self._estimator.price
         wanted = [(job.key, price.of(job.estimate.input_tokens, job.estimate.output_tokens)) for job in jobs]
-        grant = await self._io(self._purse.lease, wanted if self._proven else self._probe(wanted))
+        try:
+            some = self._desk.allowance.affordable(wanted if self._proven else self._probe(wanted))
+        except BudgetExceeded as reached:
+            self._desk.stop(reached)
+            return True
+        if not some:
+            return False
+        grant = await self._io(self._purse.lease, some)
         self._warn()
         if grant.exhausted:
             self._desk.stop(self.cap_reached(len(self._desk.queue)))
@@ -109,6 +116,7 @@ class Leasing:
     async def _hand_out(self, jobs: list[Job], lease: Lease, check: frozenset[str]) -> None:
         for job in [job for job in jobs if job.key in lease.amounts]:
             job.lease = lease
+            self._desk.allowance.hold(lease.amounts[job.key])
             if job in self._desk.queue:
                 self._desk.queue.remove(job)
         for job in [job for job in jobs if job.lease is lease]:

@@ -26,6 +26,7 @@ from presel.instruct.questions.dialogue import Instruction, follow
 from presel.instruct.questions.judging import judge
 from presel.instruct.questions.parsing import Problem
 from presel.instruct.questions.request import Request, opening
+from presel.instruct.worth import Worth
 from presel.sources import Source, open_source
 
 Row = dict[str, Any]
@@ -59,6 +60,7 @@ class Samples:
     generator: GeneratorConfig
     images: ImageConfig
     _source: Source = field(init=False)
+    _worth: dict[str, Worth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._source = open_source(self.source)
@@ -77,6 +79,7 @@ class Samples:
             finally:
                 places.release()
             tell(verdict)
+            self._look_at(verdict)
             return verdict
 
         tasks: list[asyncio.Task[Verdict]] = []
@@ -88,6 +91,15 @@ class Samples:
         except BaseExceptionGroup as several:  # one cause stops them all: say it once
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
+
+    def _look_at(self, verdict: Verdict) -> None:
+        """Raises EndpointRefused where nearly nothing that comes back can be used."""
+        problem = verdict.outcome if isinstance(verdict.outcome, Problem) else None
+        own = self._worth.setdefault(verdict.row["task"], Worth(f"task {verdict.row['task']}"))
+        for worth in (own, self.engine.worth):
+            if (why := worth.hear(problem, verdict.answers)) is not None:
+                self.engine.stop(why)
+                raise why
 
     def _places(self) -> int:
         """Samples under way at once. In a batch they hold no picture, and a whole file of them must be."""

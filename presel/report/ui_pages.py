@@ -16,6 +16,7 @@ from typing import Any
 
 from presel.dataset import history, versions
 from presel.errors import InputError
+from presel.instruct.money.bounds import at_most
 from presel.instruct.money.purse import spending
 from presel.report.card import plain
 from presel.report.pictures import weights_png
@@ -80,9 +81,11 @@ def plan_words(run: Summary) -> str:
     price, low, high = (
         sum(row[name] or 0.0 for row in run.plan) for name in ("price_usd", "price_low_usd", "price_high_usd")
     )
+    limit = at_most({row["task"]: row["quota"] for row in run.plan}, run.record.config.generator)
     words = (
         f"{quota:,} images to instruct beside the {reference:,} of the reference set, of {usable:,} usable ones. "
-        f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}); "
+        f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}), and no more than "
+        f"{dollars(limit)} without asking again; "
         f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record, high)}"
     )
     over = f" **{run.over_budget}**" if run.over_budget else ""

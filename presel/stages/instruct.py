@@ -50,8 +50,9 @@ def _instruct(
 ) -> None:
     """INSTRUCTIONS for as many samples of one task as `wanted` (REFERENCE or SELECTION) has picked, sorted by sample id.
 
-    Raises ConfigError (no key, no price, a template that does not render), BudgetExceeded (with `on_cap: stop`),
-    EndpointRefused and EndpointUnavailable; whatever was answered until then is in the ledger.
+    Raises ConfigError (no key, no price, a template that does not render), BudgetExceeded (with `on_cap: stop`, and where
+    more than was announced could be spent), EndpointRefused (also where nearly nothing that comes back can be used) and
+    EndpointUnavailable; whatever was answered until then is in the ledger.
     """
     rows = sorted(table_store.read(wanted, _COLUMNS).to_pylist(), key=_by_order)
     reserve = [row for row in rows if not row["picked"]]
@@ -59,6 +60,7 @@ def _instruct(
     verdicts: list[Verdict] = []
     unfinished.is_last(out)
     with draining_on_sigterm(), shared(wanted.store, generator) as engine:
+        engine.announce(Counter(row["task"] for row in seats))
         samples = Samples(engine, source, generator, images)
         waiting = _Waiting(wanted, len(seats), engine)
         while seats:

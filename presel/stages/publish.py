@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from presel.dataset.changes import ANSWER, diff, drift
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.dataset.trainer_formats import RECORDS
-from presel.errors import StorageError
+from presel.errors import BudgetExceeded, PreselError, StorageError, SupplyError
 from presel.images.reasons import Reason
 from presel.report.card import card
 from presel.runs.refused import refused
@@ -69,13 +70,16 @@ def publish(record: RunRecord) -> DatasetRef:
     """Publish what a run made, unless the latest version already holds it.
 
     Reads the run's instructions, selection, relevance, plan, and the rejects of all its tables. Returns the new version, or
-    the latest one if nothing changed. Raises IntegrityError when a sample occurs twice or was instructed without being ranked.
+    the latest one if nothing changed. Raises IntegrityError when a sample occurs twice or was instructed without being ranked,
+    and SupplyError (BudgetExceeded, where money is why) when there is not one record.
     """
     with _written(record) as content:
         return _publish_new(content, record)
 
 
 def _publish_new(content: Content, record: RunRecord) -> DatasetRef:
+    if not content.records:
+        raise _nothing(content)
     config, digest = record.config, versions.content_digest(content.files)
     before = versions.latest(config.store, config.dataset.name)
     if before is not None and versions.manifest(before)["content"] == digest:
@@ -97,6 +101,10 @@ class Content:
     rejects: pa.Table
     settings: dict[str, Any]
     files: versions.Files
+
+    @property
+    def records(self) -> int:
+        return int(pq.read_metadata(self.data).num_rows)
 
     @property
     def unpaid(self) -> int:
@@ -188,7 +196,7 @@ def _publish(
         "diff.json": _json(changes),
         "versions.json": _json(libraries),
     }
-    about = {"before": changes["before"], "records": pq.read_metadata(content.data).num_rows, **made_from}
+    about = {"before": changes["before"], "records": content.records, **made_from}
     run = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": without_credentials(config.source.uri),
@@ -198,6 +206,17 @@ def _publish(
     counts = {what: changes["records"][what]["records"] for what in _MOVES}
     _say(made, f"version {number}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
     return made
+
+
+def _nothing(content: Content) -> PreselError:
+    """No version of nothing: whoever waits for a dataset must not find an empty one, nor an exit code of 0."""
+    counted = Counter(content.rejects["reason"].to_pylist()).most_common(5)
+    why = ", ".join(f"{count:,} {reason}" for reason, count in counted) or "nothing was chosen"
+    error = BudgetExceeded if content.unpaid else SupplyError
+    return error(
+        f"not one image has instructions, so there is nothing to publish: {why}",
+        fix="`presel status` shows the rejects; every answer is kept",
+    )
 
 
 def _say(dataset: DatasetRef, what: str) -> None:

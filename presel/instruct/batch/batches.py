@@ -164,12 +164,17 @@ class Batches:
         waiting = dict(spool.tickets)
         while waiting and self._desk.stopped is None:
             await self._io(self._run.drift.share, self._run.estimator)
-            some = [(key, self._price(ticket.request)) for key, ticket in waiting.items()]
+            wanted = [(key, self._price(ticket.request)) for key, ticket in waiting.items()]
+            some = self._desk.allowance.affordable(wanted)
+            if not some:  # bills are out, and may leave room
+                await self._run.pause(min(self._config.poll, 1.0))
+                continue
             grant = await self._io(self._run.purse.lease, some, True)
             if grant.exhausted:
                 self._desk.stop(self._cap_reached(len(waiting)))
                 break
             if grant.lease is not None:
+                self._run.hold(grant.lease)
                 granted = {key: waiting.pop(key) for key in grant.lease.amounts}
                 await self._resolve_known(granted, grant.check)
                 await self._begin(grant.lease, granted, spool)

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -82,6 +82,7 @@ class Runner:
     price_share: float
     base_url: str
     """Of the endpoint, as it is written in keys."""
+    _held: dict[int, float] = field(default_factory=dict)
 
     async def create(self, lease: Lease, requests: Mapping[str, Request], file: BinaryIO, digest: str) -> Batch:
         """Upload a file and create its batch. Raises EndpointError; the lease is given back if there is none."""
@@ -166,7 +167,14 @@ class Runner:
         apart = bool(answered) and batch.status == "completed"
         return {key: replace(end, alone=apart) if isinstance(end, Left) else end for key, end in ends.items()}
 
+    def hold(self, lease: Lease) -> None:
+        """One of our own batches: its price counts against what was announced until it is settled."""
+        self._held[lease.number] = lease.amount
+        self.desk.allowance.hold(lease.amount)
+
     async def settle(self, lease: Lease, spent: float, lost: float) -> None:
+        if (held := self._held.pop(lease.number, None)) is not None:
+            self.desk.allowance.settle(held, spent + lost)
         await self.io(self.purse.settle, lease, spent, lost)
         await self.io(self.log.tidy, lease.number)
         self.desk.changed()

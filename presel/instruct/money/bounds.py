@@ -13,15 +13,34 @@ _ANY_CONTENT = "0" * 64
 """A request's size does not depend on which picture it is about."""
 
 
-def at_most(images: Mapping[str, int], generator: GeneratorConfig) -> float:
-    """US dollars for so many images of each task: one answer each, as long as it may be, the picture at its dearest rule.
+ROOM = 12
+"""Requests for asking again that every announced price has room for, beside one answer for each image."""
 
-    Bills are lower, as answers are shorter than they may be. Not in it: a judge, and asking again for an answer that was
-    unusable. Raises ConfigError for a model whose price nobody knows, and for a template that does not render.
+
+def at_most(images: Mapping[str, int], generator: GeneratorConfig) -> float:
+    """US dollars for so many images of each task: what a run spends on them at most without asking (allowance.py).
+
+    One answer each, as long as it may be, the picture at its dearest rule, and the judge's word where there is a judge; and
+    a dozen requests more. Bills are lower, as answers are shorter than they may be. Raises ConfigError for a model whose price
+    nobody knows, and for a template that does not render.
     """
+    return one_each(images, generator) + room(images, generator)
+
+
+def one_each(images: Mapping[str, int], generator: GeneratorConfig) -> float:
+    """The same without room for asking again."""
+    return fsum(count * _dialogue(task, generator) for task, count in sorted(images.items()) if count)
+
+
+def room(images: Mapping[str, int], generator: GeneratorConfig) -> float:
+    """US dollars for a dozen of the dearest requests."""
+    return ROOM * max((_dialogue(task, generator) for task, count in images.items() if count), default=0.0)
+
+
+def _dialogue(task: str, generator: GeneratorConfig) -> float:
+    """An answer about one image, and the judge's word on it, who reads the answer."""
     estimator = Estimator(price_of(generator))
-    return fsum(
-        count * estimator.cost(opening(_ANY_CONTENT, task, generator))
-        for task, count in sorted(images.items())
-        if count
-    )
+    request = opening(_ANY_CONTENT, task, generator)
+    cost = estimator.cost(request)
+    judged = generator.prompts.get(task, generator.prompt).judge
+    return 2 * cost + estimator.price.of(request.output_limit, 0) if judged else cost
