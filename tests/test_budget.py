@@ -52,6 +52,25 @@ def test_a_large_pool_is_shared_within_one_seat_of_its_exact_proportions() -> No
     assert np.abs(seats - weights / weights.sum() * 1_000_000).max() < 1
 
 
+@pytest.mark.parametrize(
+    ("tasks", "weight", "total"),
+    [
+        (103, 0.701, 1125899906842571),
+        (127, 0.419, 1125899906842621),
+        (126, 0.597, 1125899906842493),
+        (127, 0.838, 1125899906842621),
+        (103, 0.847, 1125899906842571),
+    ],
+)
+def test_no_seat_too_many_where_rounding_lifts_every_share_to_the_next_whole_number(
+    tasks: int, weight: float, total: int
+) -> None:
+    """One seat less than a multiple of the tasks: their weights' float64 sum is too small, and each share too large."""
+    seats = allocate(np.full(tasks, weight), np.full(tasks, total), total)
+    assert int(seats.sum()) == total
+    assert seats.tolist() == [seats[0]] * (tasks - 1) + [seats[0] - 1]
+
+
 def test_what_a_full_task_cannot_take_goes_to_the_others_by_weight() -> None:
     np.testing.assert_array_equal(allocate([0.6, 0.3, 0.1], [12, 1000, 1000], 100), [12, 66, 22])
 

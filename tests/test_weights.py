@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from presel.config import WeightsConfig
 from presel.errors import InputError
 from presel.selection.reference_verdict import reference_verdict
+from presel.selection.seats import weigh
 from presel.selection.weights import adjusted_weights, bootstrap_intervals, mean_relevance, shrink_to_pool, task_weights
 
 SCORES = st.lists(st.floats(0, 50), min_size=1, max_size=30)
@@ -77,6 +79,28 @@ def test_the_trimmed_mean_shrugs_off_one_absurd_loss() -> None:
     assert mean_relevance([scores])[0] > 1e6
 
 
+@pytest.mark.parametrize("count", [1, 5, 9, 10, 14, 15, 16, 19, 20, 25, 29, 30, 100])
+def test_the_trimmed_mean_drops_a_whole_tenth_at_each_end_rounded_down(count: int) -> None:
+    scores = np.random.default_rng(count).random(count) ** 4
+    cut = count // 10
+    kept = np.sort(scores)[cut : count - cut]
+    assert mean_relevance([scores], estimator="trimmed")[0] == pytest.approx(kept.mean(), rel=1e-12)
+
+
+def test_shrinkage_is_that_of_the_formula() -> None:
+    scored = [np.array([0.2, 0.4]), np.array([0.5, 0.7, 0.9]), np.array([1.0, 1.2, 1.1, 1.3])]
+    means = np.array([values.mean() for values in scored])
+    within = sum(((values - values.mean()) ** 2).sum() for values in scored) / (1 + 2 + 3)
+    error = within / np.array([2, 3, 4])
+    centre = means.mean()
+    between = (
+        (means - centre) ** 2
+    ).sum() / 2 - error.mean()  # an unbiased variance: three means, two degrees of freedom
+    assert between > 0
+    expected = centre + between / (between + error) * (means - centre)
+    np.testing.assert_allclose(shrink_to_pool(means, scored), expected, rtol=1e-12)
+
+
 def test_shrinkage_pulls_noisy_tasks_to_the_pool_and_leaves_sure_ones() -> None:
     generator = np.random.default_rng(0)
     sure = [m + 0.01 * generator.standard_normal(200) for m in (0.4, 0.6, 0.8)]
@@ -124,6 +148,16 @@ def test_a_tasks_interval_depends_on_its_own_scores_only() -> None:
     one, other = bootstrap_intervals([a, b], seed=5), bootstrap_intervals([b[::-1], a], seed=5)
     np.testing.assert_array_equal(np.array(one), np.array(other)[:, ::-1])
     assert not np.array_equal(bootstrap_intervals([a, b], seed=6), one)
+
+
+def test_intervals_of_a_plan_follow_its_seed() -> None:
+    scores = [np.random.default_rng(4).random(30), np.random.default_rng(5).random(30)]
+    one, again, other = (weigh(scores, [30, 30], WeightsConfig(), seed) for seed in (0, 0, 1))
+    assert (one.low.tolist(), one.high.tolist()) == (again.low.tolist(), again.high.tolist())
+    assert one.low.tolist() != other.low.tolist()
+    assert one.weight.tolist() == other.weight.tolist()
+    low, high = bootstrap_intervals(scores, seed=1, level=0.95)
+    assert (other.low.tolist(), other.high.tolist()) == (low.tolist(), high.tolist())
 
 
 def test_weight_intervals_bracket_the_weights() -> None:

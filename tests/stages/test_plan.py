@@ -92,7 +92,16 @@ def test_the_selection_is_the_first_quota_rows_of_the_ranking(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("samples", "share", "budget"),
-    [(100, 0.15, 15), (10, 0.3, 3), (7, 0.15, 1), (6, 0.15, 0), (0, 0.5, 0), (100, 1.0, 100), (1000, 0.29, 290)],
+    [
+        (100, 0.15, 15),
+        (10, 0.3, 3),
+        (7, 0.15, 1),
+        (6, 0.15, 0),
+        (0, 0.5, 0),
+        (100, 1.0, 100),
+        (100, 0.29, 29),
+        (50, 0.58, 29),
+    ],
 )
 def test_a_budget_is_rounded_down_but_not_by_what_floats_lose(samples: int, share: float, budget: int) -> None:
     assert budget_size(samples, share) == budget
