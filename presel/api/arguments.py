@@ -172,6 +172,8 @@ def reference_rows(value: Any, pool: Pool, count: int, where: str) -> list[Rows]
 def scores_by_task(value: Any, tasks: Any, pool: Pool, where: str, name: str = "irs") -> list[NDArray[np.float64]]:
     """The IRS of each task, in task order; none of a task that has none.
 
+    Numbers below 0 are an InputError; what is not finite counts as missing. `name` is the argument's.
+
     A mapping or a Series from task to one score or several; a data frame with columns `task` and `irs` (what
     `presel.irs` returns); or one score a row, missing where the row was not scored.
     """
@@ -222,8 +224,10 @@ def _of_rows(value: Any, tasks: Any, pool: Pool, where: str, name: str) -> list[
 
 def _numbers(value: Any, where: str, name: str) -> list[float]:
     missing = [None if one is _pandas_missing(one) else one for one in np.atleast_1d(as_array(value, name)).tolist()]
-    found: list[float] = numbers(np.array(missing, dtype=object), where, name=name).ravel().tolist()
-    return found
+    found = numbers(np.array(missing, dtype=object), where, name=name).ravel()
+    if (found < 0).any():  # neither a ratio of losses nor a weight can be
+        raise InputError(f"`{name}` holds negative numbers", where=where, expected=">= 0", got=str(found.min()))
+    return list(found.tolist())
 
 
 def names(pool: Pool, rows: Sequence[int] | Rows) -> list[str]:

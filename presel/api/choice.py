@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from presel.config import BudgetConfig, ClusteringConfig, ReferenceConfig, SelectionConfig, WeightsConfig
 from presel.config.paper import departures
 from presel.errors import InputError
-from presel.selection.checks import whole_number
+from presel.selection.checks import real_number, whole_number
 from presel.selection.seats import budget_size
 
 _SECTIONS = {"weights": WeightsConfig, "clustering": ClusteringConfig, "selection": SelectionConfig}
@@ -56,13 +56,23 @@ def choice_of(
         raise InputError(f"{', '.join(changed)} departs from the paper", where=where, fix=fix)
     return Choice(
         seed=whole_number(seed, where, name="seed", least=0),
-        share=BudgetConfig().share if share is None else section(where, BudgetConfig, {"share": share}).share,
+        share=_share(where, share),
         count=None if count is None else whole_number(count, where, name="count", least=0),
         reference_share=section(where, ReferenceConfig, {"share": reference_share}, "reference_").share,
         weights=made["weights"],
         clustering=made["clustering"],
         selection=made["selection"],
     )
+
+
+def _share(where: str, share: float | None) -> float:
+    if share is None:
+        return BudgetConfig().share
+    value = real_number(share, where, name="share", expected="above 0, at most 1")
+    if not 0 < value <= 1:
+        fix = "a number of samples is `count`"
+        raise InputError("`share` is out of range", where=where, expected="above 0, at most 1", got=share, fix=fix)
+    return value
 
 
 def section(where: str, kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:

@@ -24,7 +24,7 @@ from presel.api.choice import Choice, NearDuplicate, choice_of, near_duplicate
 from presel.selection.budget import allocate
 from presel.selection.clustering import cluster_count, kmeans
 from presel.selection.reference import draw_order, reference_size
-from presel.selection.seats import Seats, Weighed, divide, weigh
+from presel.selection.seats import Floats, Seats, Weighed, divide, weigh
 from presel.selection.strategies import Ranking, rank
 from presel.selection.unit import unit_vectors
 
@@ -244,11 +244,18 @@ def _rank(matrix: NDArray[Any], rows: Rows, ids: NDArray[Any], reference: Rows, 
 
 def _weigh(irs: Any, weights: Any, tasks: Any, pool: Pool, choice: Choice, where: str) -> Weighed:
     scores = scores_by_task(irs, tasks, pool, where)
-    given = () if weights is None else [values[:1] for values in scores_by_task(weights, tasks, pool, where, "weights")]
+    given = (
+        () if weights is None else [_one(values) for values in scores_by_task(weights, tasks, pool, where, "weights")]
+    )
     weighed = weigh(scores, pool.sizes, choice.weights, choice.seed, given=given)
     if weighed.unknown and (irs is not None or weights is not None):
         warn(f"{where}: {weighed.unknown} of {len(pool.tasks)} tasks have no score or weight: they weigh as the mean")
     return weighed
+
+
+def _one(weights: Floats) -> Floats:
+    """The weight of a task, if there is one."""
+    return weights[np.isfinite(weights)][:1]
 
 
 def _frame(pool: Pool, drawn: list[Rows], ranked: list[_Ranked], seats: Seats, *, with_ids: bool) -> pd.DataFrame:

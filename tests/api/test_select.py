@@ -227,6 +227,14 @@ def test_without_scores_tasks_weigh_the_same_or_by_size() -> None:
         assert presel.plan(tasks, weights={"a": 1, "b": 3})["weight"].tolist() == [0.25, 0.75]
 
 
+def test_a_weight_that_is_missing_is_that_of_the_mean() -> None:
+    for given in ({"a": 1, "b": 3}, {"a": 1, "b": 3, "c": float("nan")}):
+        with pytest.warns(UserWarning, match="1 of 3 tasks have no score or weight"):
+            assert presel.plan(["a", "b", "c"] * 50, weights=given)["weight"].tolist() == pytest.approx(
+                [1 / 6, 0.5, 1 / 3]
+            )
+
+
 def test_tasks_without_a_score_weigh_as_the_mean_and_unknown_tasks_are_named() -> None:
     with pytest.warns(UserWarning, match=r"names tasks that no usable row has: c$|1 of 2 tasks have no score"):
         plan = presel.plan(["a", "b"] * 50, irs={"a": 0.5, "c": 0.2})
@@ -289,6 +297,10 @@ def test_paper_mode_has_no_guard_and_refuses_what_is_ours(run: Run) -> None:
         ({"share": 0}, "`share` is out of range"),
         ({"share": 1.5}, "`share` is out of range"),
         ({"share": "much"}, "`share` is out of range"),
+        ({"share": True}, "`share` is out of range"),
+        ({"share": 30}, "a number of samples is `count`"),
+        ({"irs": {"a": -0.5}}, "`irs` holds negative numbers"),
+        ({"weights": {"a": -1}}, "`weights` holds negative numbers"),
         ({"share": 0.1, "count": 3}, "exclude each other"),
         ({"count": -1}, "`count` is out of range"),
         ({"count": 2.5}, "`count` is out of range"),
