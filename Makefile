@@ -7,7 +7,7 @@ CLUSTERS := $(VENV)/.clusters
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo install test test-system check format clean
+.PHONY: demo install test quick test-system check format clean
 
 demo: $(READY) ## set up, then run the whole refresh on the embedded default
 	$(BIN)/presel demo $(ARGS)
@@ -16,6 +16,9 @@ install: $(READY) ## the virtual environment, and nothing else
 
 test: $(READY) ## the test suite
 	$(BIN)/pytest $(ARGS)
+
+quick: $(READY) ## every test that needs no server, browser, model or process
+	$(BIN)/pytest --quick -q -n 2 $(ARGS)
 
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 35 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \

@@ -20,6 +20,22 @@ for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "AWS_PROFILE", "AWS_ENDPOINT_
     os.environ.pop(name, None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="skip whatever needs a server, a browser, a model or a process"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    leads = config.getoption("numprocesses", None) and not hasattr(
+        config, "workerinput"
+    )  # xdist starts processes itself
+    if config.getoption("--quick") and not leads:
+        from tests.quick import begin
+
+        begin()
+
+
 @pytest.fixture(autouse=True)
 def environment_as_it_was() -> Iterator[None]:
     """A command line chooses Prefect's settings for its whole process: what one test chose is not the next one's."""
