@@ -40,6 +40,10 @@ class Record(dict[str, Any]):
         """The upright 8-bit RGB picture that was instructed; see `Dataset.image`."""
         return self._dataset.image(self)
 
+    def is_plain(self) -> bool:
+        """Whether the file, opened as most trainers do, shows that picture; see `Dataset.is_plain`."""
+        return self._dataset.is_plain(self)
+
 
 class Dataset:
     """One published version. `name`, `version`, `uri` say which; it never changes, and every file read is checked.
@@ -99,6 +103,22 @@ class Dataset:
         require("images", "showing a picture")
         from presel.images.decoders import opened
 
+        found = opened(self._bytes(record), self._limits, record["key"])
+        if isinstance(found, Rejected):
+            raise self._lost(record["key"], "the picture cannot be decoded", f"{found.reason}: {found.detail}")
+        return found
+
+    def is_plain(self, record: Mapping[str, Any]) -> bool:
+        """Whether `Image.open(path).convert("RGB")` shows the picture that was instructed.
+
+        It does not where the file is turned by EXIF, has a colour profile or alpha, or is deep grey. Raises as `image` does.
+        """
+        require("images", "looking at a picture")
+        from presel.images import is_plain
+
+        return is_plain(self._bytes(record), self._limits)
+
+    def _bytes(self, record: Mapping[str, Any]) -> bytes:
         key = record["key"]
         try:
             data = self._source.read_content(key, digest_of(record))
@@ -108,10 +128,7 @@ class Dataset:
             other = data.reason is Reason.CHANGED
             what = "the picture is no longer the one that was instructed" if other else "the picture cannot be read"
             raise self._lost(key, what, f"{data.reason}: {data.detail}")
-        found = opened(data, self._limits, key)
-        if isinstance(found, Rejected):
-            raise self._lost(key, "the picture cannot be decoded", f"{found.reason}: {found.detail}")
-        return found
+        return bytes(data)
 
     def export(
         self,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from presel.images.decoding import Picture, decode, open_picture
     from presel.images.formats import not_an_image_by_name
+    from presel.images.plainness import is_plain
     from presel.images.reasons import Reason
     from presel.images.rejected import Rejected
     from presel.images.rendering import API_VERSION, for_api, thumbnail
@@ -22,6 +23,7 @@ __all__ = [
     "Rejected",
     "decode",
     "for_api",
+    "is_plain",
     "not_an_image_by_name",
     "open_picture",
     "thumbnail",
@@ -36,6 +38,7 @@ _HOME = {
     "Rejected": "rejected",
     "API_VERSION": "rendering",
     "for_api": "rendering",
+    "is_plain": "plainness",
     "thumbnail": "rendering",
 }
 

@@ -64,8 +64,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def srgb_already(image: Image.Image) -> bool:
     """Whether an opened picture of mode RGB has no colour profile that would change its colours."""
-    profile = image.info.get("icc_profile")
-    return not isinstance(profile, bytes) or not profile or _transform_to_srgb(profile, image.mode) is None
+    return _transform(image.info.get("icc_profile"), image.mode) is None
 
 
 def _on_white(image: Image.Image, profile: Any) -> Image.Image:

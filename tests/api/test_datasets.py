@@ -79,6 +79,8 @@ def test_a_picture_is_turned_upright_and_flattened_on_white(drawn: Dataset, tmp_
     Image.new("RGBA", (40, 20), (255, 0, 0, 0)).save(path, exif=exif)
     picture = drawn.image({"key": "turned.png", "content": digest(path.read_bytes())})
     assert (picture.mode, picture.size, picture.getpixel((5, 5))) == ("RGB", (20, 40), (255, 255, 255))
+    assert not drawn.is_plain({"key": "turned.png", "content": digest(path.read_bytes())})
+    assert all(record.is_plain() for record in drawn)
 
 
 def test_another_picture_under_the_same_name_is_not_shown(drawn: Dataset, tmp_path: Path) -> None:
