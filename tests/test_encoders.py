@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from presel import encoders
 from presel.config import EncoderConfig, ImageConfig
 from presel.encoders import Encoder, identity, load_encoder
 from presel.encoders.builtin import BuiltinEncoder
+from presel.encoders.licences import licence
 from presel.errors import ConfigError, ModelError
 from presel.images import Picture
 from presel.images.decoding import open_picture
@@ -182,6 +184,80 @@ def test_dinov2_sees_the_centre_224_of_a_shorter_side_of_256(tmp_path: Path) -> 
     assert (preprocess.resize, preprocess.mode, preprocess.crop) == ((256, 256), "shortest", (224, 224))
     assert preprocess.interpolation == "bicubic"
     assert dict(settings) == {"img_size": 224}
+
+
+@pytest.mark.parametrize("model", ["vit_base_patch16_dinov3.lvd1689m", "vit_large_patch16_dinov3.sat493m"])
+def test_dinov3_is_pooled_by_its_class_token_as_its_authors_do(model: str) -> None:
+    import timm
+
+    from presel.encoders.timm import _preprocess
+
+    config = timm.get_pretrained_cfg(model)
+    preprocess, settings = _preprocess(model, config)
+    assert dict(settings) == {"global_pool": "token"}
+    assert (preprocess.mean, preprocess.std) == (tuple(config.mean), tuple(config.std))
+    assert (preprocess.mean[0] == 0.43) == model.endswith("sat493m")
+
+
+def test_the_vector_of_dinov3_is_its_class_token(tmp_path: Path) -> None:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    model = "vit_small_patch16_dinov3"
+    torch.manual_seed(0)
+    tower = timm.create_model(model, pretrained=False, num_classes=0).eval()
+    save_file(tower.state_dict(), tmp_path / "weights.safetensors")
+    name = f"timm:{model}.lvd1689m"
+    encoder = load_encoder(EncoderConfig(name=name, weights=str(tmp_path / "weights.safetensors"), device="cpu"))
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    (vector,) = encoder.encode([pixels])
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    with torch.no_grad():
+        seen = tower.forward_features((torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - mean) / std)
+    assert np.allclose(vector, seen[0, 0].numpy(), atol=1e-4)
+    assert not np.allclose(vector, seen[0, tower.num_prefix_tokens :].mean(dim=0).numpy(), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timm:vit_base_patch14_dinov2.lvd142m", "licence apache-2.0"),
+        ("timm:vit_base_patch16_dinov3.lvd1689m", "licence dinov3-license, its own terms: read them"),
+        ("timm:vit_base_patch14_reg1_tipsv2.webli", "licence apache-2.0"),
+        ("timm:convnext_tiny.eupe_lvd1689m", "licence fair-noncommercial-research-license: not for commercial use"),
+        ("open_clip:ViT-B-16-SigLIP2/webli", "licence apache-2.0"),
+        ("open_clip:PE-Core-B-16/meta", "licence apache-2.0"),
+        ("open_clip:MobileCLIP2-S0/dfndr2b", "licence apple-amlr: not for commercial use"),
+        ("open_clip:ViT-B-32/openai", "licence not known here: see the card of its weights"),
+        ("builtin", "licence apache-2.0"),
+    ],
+)
+def test_the_terms_of_an_encoder_are_known(name: str, said: str) -> None:
+    assert licence(name).said == said
+    assert licence(name).commercial == ("not for commercial" not in said)
+
+
+@pytest.mark.parametrize(
+    "name", ["timm:naflexvit_base_patch16_siglip.v2_webli", "open_clip:ViT-B-16-SigLIP2-NaFlex/webli"]
+)
+def test_a_model_of_pictures_of_any_shape_is_refused_in_words(name: str) -> None:
+    with pytest.raises(ConfigError, match="NaFlex"):
+        load_encoder(EncoderConfig(name=name))
+
+
+def test_every_encoder_that_the_page_names_is_known_to_its_library() -> None:
+    import open_clip
+    import timm
+
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "encoders.md").read_text()
+    named = re.findall(r"`(timm|open_clip):([\w./-]+)`", page)
+    assert len(named) >= 6
+    for library, model in named:
+        if library == "timm":
+            assert model in timm.list_pretrained(model)
+        else:
+            assert tuple(model.split("/")) in open_clip.list_pretrained()
 
 
 def test_the_identity_follows_the_weights_and_not_their_address(weights: dict[str, str], tmp_path: Path) -> None:

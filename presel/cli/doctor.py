@@ -139,9 +139,11 @@ def prices(settings: RefreshConfig) -> Finding:
 
 def encoder(settings: RefreshConfig) -> Finding:
     from presel.encoders import load_encoder
+    from presel.encoders.licences import licence
 
-    loaded = load_encoder(settings.encoder)
-    return Finding("encoder", "ok", f"{settings.encoder.name} loads, {loaded.dimensions} dimensions")
+    loaded, terms = load_encoder(settings.encoder), licence(settings.encoder.name)
+    level: Level = "ok" if terms.commercial else "warning"
+    return Finding("encoder", level, f"{settings.encoder.name} loads, {loaded.dimensions} dimensions; {terms.said}")
 
 
 def reference(settings: RefreshConfig) -> Finding:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from presel.encoders import hub
-from presel.encoders.recipe import Preprocess, Recipe, file_digest
+from presel.encoders.recipe import Preprocess, Recipe, file_digest, fixed_size
 from presel.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def recipe(name: str, weights: str | None) -> Recipe:
     """`name` is `<model>/<tag or file>`. Raises ConfigError for an unknown model or tag, ModelError without weights."""
     import open_clip
 
+    fixed_size(f"open_clip:{name}")
     model, _, pretrained = name.partition("/")
     config = open_clip.get_model_config(model)
     if config is None:

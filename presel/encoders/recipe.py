@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from presel.errors import ModelError
+from presel.errors import ConfigError, ModelError
 from presel.keys import short_digest
 
 Resize = Literal["shortest", "longest", "squash"]
@@ -49,6 +49,17 @@ class Recipe:
         """Readable in front, exact behind: everything in the recipe but where the weights lie."""
         parts = {name: value for name, value in asdict(self).items() if name != "weights"}
         return f"{self.library}:{self.model}@{short_digest(json.dumps(parts, sort_keys=True))}"
+
+
+def fixed_size(name: str) -> None:
+    """Raises ConfigError for a model that takes pictures of any shape."""
+    if "naflex" in name.lower():
+        raise ConfigError(
+            "this model takes pictures of any shape and number of patches (NaFlex), and presel feeds pictures of one size",
+            where="encoder.name",
+            expected="the variant of a fixed size, such as open_clip:ViT-B-16-SigLIP2/webli",
+            got=name,
+        )
 
 
 def file_digest(path: str, named_by: str) -> str:

@@ -1,7 +1,8 @@
 """timm backbones: `timm:<model>`, with the preprocessing that timm's own configuration of the model says.
 
-One exception: DINOv2. timm's configuration is the one it was finished with, 518 px, five times the work; the paper, and the
-model's authors in their own evaluation, resize the shorter side to 256 and take the centre 224 (METHOD 6).
+Two exceptions. DINOv2: timm's configuration is the one it was finished with, 518 px, five times the work; the paper, and the
+model's authors in their own evaluation, resize the shorter side to 256 and take the centre 224 (METHOD 6). DINOv3: timm pools
+its patches by average, while its authors take the class token, as they did for DINOv2, and so does this module.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from presel.encoders import hub
-from presel.encoders.recipe import Preprocess, Recipe, Resize, file_digest, tensors
+from presel.encoders.recipe import Preprocess, Recipe, Resize, file_digest, fixed_size, tensors
 from presel.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def recipe(model: str, weights: str | None) -> Recipe:
     import timm
 
     name = f"timm:{model}"
+    fixed_size(name)
     if not timm.is_model(model.partition(".")[0]):
         raise ConfigError(
             "timm has no such model",
@@ -61,9 +63,12 @@ def build(recipe: Recipe) -> torch.nn.Module:
 
 def _preprocess(model: str, config: Any) -> tuple[Preprocess, tuple[tuple[str, Any], ...]]:
     side = int(config.input_size[-1])
-    share, settings = float(config.crop_pct or 0.875), {}
+    share: float = float(config.crop_pct or 0.875)
+    settings: dict[str, Any] = {}
     if "dinov2" in model:
         side, share, settings = 224, 224 / 256, {"img_size": 224}
+    if "dinov3" in model and model.startswith("vit_"):
+        settings = {"global_pool": "token"}
     modes: dict[str, Resize] = {"center": "shortest", "squash": "squash", "border": "longest"}
     scaled = math.floor(side / share)
     return Preprocess(
