@@ -110,3 +110,11 @@ def test_an_address_that_cannot_be_meant_is_refused_in_words(store: str, told: s
     with pytest.raises(ConfigError, match=told) as caught:
         load(tmp_path / "presel.yaml", [f"store={store}"])
     assert caught.value.exit_code == 2
+
+
+def test_where_an_export_goes_and_what_is_kept_apart_start_from_the_files_folder(tmp_path: Path) -> None:
+    path = tmp_path / "presel.yaml"
+    path.write_text(render(store="store", source__uri="pool") + "\nexport: {to: train}\nexclude: [tests, s3://b/t]\n")
+    config = load(path)
+    assert config.export.to == str(tmp_path / "train")
+    assert config.exclude == (str(tmp_path / "tests"), "s3://b/t")

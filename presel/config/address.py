@@ -11,7 +11,15 @@ from pydantic import BaseModel
 
 _VARIABLE = re.compile(r"\$\{(\w*)\}")
 _ONE_SLASH = re.compile(r"(s3|file|https?|gs|az):(?!//)")
-_AT = (("store",), ("source", "uri"), ("source", "mapping"), ("encoder", "weights"), ("reference_model", "precomputed"))
+_AT = (
+    ("store",),
+    ("source", "uri"),
+    ("source", "mapping"),
+    ("encoder", "weights"),
+    ("reference_model", "precomputed"),
+    ("exclude",),
+    ("export", "to"),
+)
 Config = TypeVar("Config", bound=BaseModel)
 
 
@@ -49,5 +57,8 @@ def _replaced(section: Config, path: tuple[str, ...], folder: Path) -> Config:
     value = getattr(section, name)
     if value is None:
         return section
-    new = _replaced(value, tuple(deeper), folder) if deeper else absolute(value, folder)
+    if isinstance(value, tuple):
+        new: object = tuple(absolute(each, folder) for each in value)
+    else:
+        new = _replaced(value, tuple(deeper), folder) if deeper else absolute(value, folder)
     return section if new == value else section.model_copy(update={name: new})

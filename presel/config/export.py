@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from presel.config.address import address
 from presel.config.section import Section
 
 Trainer = Literal[
@@ -17,7 +18,9 @@ Trainer = Literal[
 class ExportConfig(Section):
     """Trainer-ready copies of a version, pictures included. With `to`, every refresh leaves its version there."""
 
-    to: str | None = Field(None, description="s3://bucket/prefix or a folder; null: a refresh exports nothing")
+    to: Annotated[str, AfterValidator(address)] | None = Field(
+        None, description="s3://bucket/prefix or a folder; null: a refresh exports nothing"
+    )
     formats: Annotated[tuple[Trainer, ...], Field(min_length=1)] = Field(
         ("hf",), description="each for a trainer; several share one copy of the pictures where they can"
     )

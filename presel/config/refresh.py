@@ -80,7 +80,7 @@ class RefreshConfig(Section):
     store: Annotated[str, AfterValidator(address), AfterValidator(without_slash), Operational] = Field(
         description="s3://bucket/prefix or a folder: tables, ledger, datasets"
     )
-    exclude: Annotated[tuple[str, ...], InKeyUnless(())] = Field(
+    exclude: Annotated[tuple[Annotated[str, AfterValidator(address)], ...], InKeyUnless(())] = Field(
         (),
         description="images of tests to keep apart from: folders, s3://bucket/prefix, or Parquet files with a column "
         "`vector` of the same encoder. What is one of them, or nearly, becomes a reject `held_out`",
