@@ -19,7 +19,7 @@ from presel.cli.live import Live
 from presel.config import RefreshConfig, installed
 from presel.errors import EndpointUnavailable, require
 from presel.progress import listening
-from presel.runs import run_record, summary
+from presel.runs import run_record
 from presel.runs.run_record import RunRecord
 
 if TYPE_CHECKING:
@@ -78,16 +78,19 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     """Run the flow to its end. Errors of stages come out as they are."""
     quiet()
     flow = _flow(name)
+    from presel.instruct.money.purse import paid_here
+    from presel.storage import open_store
     from tasks.results import results_in
 
-    started = time.time()
+    store = open_store(config.store)
+    started, before = time.time(), paid_here(store)
     with first_contact():
         storage = results_in(config.store)
     with Live(complaints) as live, listening(live):
         state = flow.with_options(result_storage=storage)(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
-    spent = summary.spent_since(record, started)
+    spent = paid_here(store) - before
     return Finished(record, spent, time.time() - started, str(state.state_details.flow_run_id))
 
 

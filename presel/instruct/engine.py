@@ -37,6 +37,7 @@ from presel.instruct.money.prices import Estimator, price_of
 from presel.instruct.money.purse import Purse
 from presel.instruct.questions.request import Request
 from presel.instruct.sending import Done, Sending
+from presel.instruct.sides import Sides
 from presel.instruct.worth import Worth
 from presel.storage import open_store
 
@@ -131,28 +132,37 @@ class Engine:
         return await self._loop.run_in_executor(self._readers, work, *args)
 
     async def answer(
-        self, request: Request, picture: Callable[[], bytes], *, urgent: bool = False
+        self,
+        request: Request,
+        picture: Callable[[], bytes],
+        *,
+        at: Callable[[int], bytes] | None = None,
+        urgent: bool = False,
     ) -> tuple[Answer, bool]:
         """The answer to a request, and whether this call bought it.
 
-        `picture` makes the JPEG to send, in base64; it is called in a thread, and only if the ledger has no answer. Raises
-        Unanswerable when this request alone cannot be answered, and a PreselError when the run cannot go on.
+        `picture` makes the JPEG to send, in base64; it is called in a thread, and only if the ledger has no answer. `at` makes
+        it as another `image_side` would have it: an answer about the very same bytes counts (sides.py).
+
+        Raises Unanswerable when this request alone cannot be answered, and a PreselError when the run cannot go on.
         """
         asking = self._asking.get(request.key)
         first = asking is None
         if asking is None:
-            asking = self._loop.create_task(self._ask(request, picture, urgent))
+            asking = self._loop.create_task(self._ask(request, picture, at, urgent))
             self._asking[request.key] = asking
             asking.add_done_callback(lambda task: self._asked(request.key, task))
         answer, bought = await asyncio.shield(asking)
         return answer, bought and first
 
-    async def _ask(self, request: Request, picture: Callable[[], bytes], urgent: bool) -> tuple[Answer, bool]:
+    async def _ask(
+        self, request: Request, picture: Callable[[], bytes], at: Callable[[int], bytes] | None, urgent: bool
+    ) -> tuple[Answer, bool]:
         batch = self.generator.batch
         live = self.generator.mode == "live" or (urgent and batch.finish_live)
         asked = self._accepted.fitted(request)
         at_once = live and self._desk.stopped is None and not self._batches.expects(asked.key)
-        found, made = await self.prepared(self._paid_or_made, (request, asked), picture if at_once else None)
+        found, made = await self.prepared(self._paid_or_made, (request, asked), picture, at, at_once)
         found = found or await self._batches.fetched(asked.key)
         if found is not None:
             self.done.known = True
@@ -172,7 +182,11 @@ class Engine:
         return await self._desk.add(asked, jpeg, urgent).answer
 
     def _paid_or_made(
-        self, forms: tuple[Request, ...], picture: Callable[[], bytes] | None
+        self,
+        forms: tuple[Request, ...],
+        picture: Callable[[], bytes],
+        at: Callable[[int], bytes] | None,
+        at_once: bool,
     ) -> tuple[Answer | None, bytes | None]:
         """The answer there is, or the picture to ask with: in one go, since a way into a thread and back costs 0.4 ms of CPU.
 
@@ -181,7 +195,9 @@ class Engine:
         """
         keys = dict.fromkeys(each.key for form in forms for each in (form, *form.earlier()))
         found = next((found for key in keys if (found := self._ledger.find(key))), None)
-        return found, picture() if picture and found is None else None
+        if found is None and at is not None:
+            found = self._sides.sent_before(forms, self._ledger, picture, at)
+        return found, picture() if at_once and found is None else None
 
     def _asked(self, key: str, task: asyncio.Task[tuple[Answer, bool]]) -> None:
         self._asking.pop(key, None)
@@ -192,6 +208,7 @@ class Engine:
 
     async def _open(self) -> None:
         self._desk = Desk(self._settle, self._allowance)
+        self._sides = await self.io(Sides, self._store, self.generator.image_side)
         self._accepted = await self.io(Accepted, self._store, self.generator)
         shared = (self._ledger, self._estimator, self._accepted, self.generator, self.io)
         self._drift = Drift(self._store, self.generator)

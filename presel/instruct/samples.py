@@ -115,7 +115,7 @@ class Samples:
 
         async def asked(request: Request) -> None:
             made = partial(self._picture, row["key"], row["content"])
-            answer, new = await self.engine.answer(request, made, urgent=bool(answers))
+            answer, new = await self.engine.answer(request, made, at=made, urgent=bool(answers))
             answers.append(answer)
             bought.append(new)
 
@@ -135,13 +135,16 @@ class Samples:
             step = Problem(Reason.CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
 
-    def _picture(self, key: str, content: str) -> bytes:
-        """The JPEG to send, in base64. Raises Unanswerable when the image is gone or is not the one that was chosen."""
+    def _picture(self, key: str, content: str, side: int | None = None) -> bytes:
+        """The JPEG to send, in base64; `side`: in place of `image_side`.
+
+        Raises Unanswerable when the image is gone or is not the one that was chosen.
+        """
         data = self._source.read_content(key, content)
         if isinstance(data, Rejected):
             raise Unanswerable(data.reason, data.detail)
         try:
             with _drawing:
-                return base64.b64encode(for_api(data, self.images, self.generator.image_side))
+                return base64.b64encode(for_api(data, self.images, side or self.generator.image_side))
         except InputError as error:
             raise Unanswerable(Reason.UNDECODABLE, str(error.got)) from error

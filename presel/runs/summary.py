@@ -89,13 +89,6 @@ class Summary:
         return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
-def spent_since(record: RunRecord, start: float) -> float:
-    """US dollars for answers that were bought by stages which ended after `start` (seconds since 1970)."""
-    bought = (*record.reference_instructions, *record.instructions)
-    fresh = [ref for ref in bought if table_store.finished(ref) >= start]
-    return fsum(float(table_store.facts(ref).get("spent_usd", 0.0)) for ref in fresh)
-
-
 def report_address(record: RunRecord) -> str:
     """Where the page lies, or what would make one."""
     if record.report is None:

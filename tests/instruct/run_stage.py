@@ -21,6 +21,8 @@ from presel.instruct.batch.client import BatchClient
 from presel.instruct.batch.log import BatchLog
 from presel.instruct.batch.run import Runner
 from presel.instruct.ledger import Answer, Ledger
+from presel.instruct.money.purse import paid_here
+from presel.storage import open_store
 from tests.instruct.pools import BATCH, Pool, generator
 
 
@@ -79,7 +81,7 @@ def main(arguments: list[str]) -> int:
     except PreselError as error:
         print(json.dumps({"error": type(error).__name__, "text": str(error)}))
         return error.exit_code
-    print(json.dumps({"rows": ref.rows, "digest": ref.digest}))
+    print(json.dumps({"rows": ref.rows, "digest": ref.digest, "paid": paid_here(open_store(pool.store))}))
     return 0
 
 

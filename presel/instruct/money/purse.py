@@ -23,6 +23,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -87,6 +88,8 @@ class Purse:
         """Close one of our leases: `spent` for answers, `lost` for tries that may have been billed without one."""
         with self._lock:
             self._log.settle(lease, spent, lost)
+            if lease.owner == self.owner.id:
+                _paid[self._log.store.locate(LEASES)] += spent + lost
 
     def lose(self, lease: Lease, key: str) -> None:
         """Note that a try was sent and brought no answer: if we die before we settle, whoever settles for us must know."""
@@ -176,6 +179,17 @@ class Purse:
         failed = self._log.lost_keys(lease)
         unknown = [lease.amounts[key] for key, answer in answers.items() if not answer and key not in failed]
         return spent, math.fsum(lease.amounts[key] for key in failed), unknown
+
+
+_paid: defaultdict[str, float] = defaultdict(float)
+
+
+def paid_here(store: Store) -> float:
+    """US dollars that this process has spent of a store so far: of several at once each knows its own share.
+
+    Like the store's own sum it holds what may have been billed for tries without an answer, and no open lease.
+    """
+    return _paid[store.locate(LEASES)]
 
 
 def spending(store: Store) -> dict[str, float]:
