@@ -36,7 +36,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     listed = [(tests, ingest(tests, config.store)) for tests in config.tests]
     shown += [embed_part(part, tests, config.encoder) for tests, found in listed for part in found.split()]
     samples = assemble(catalog, embeddings, shown, config.exclude_above)
-    check_pool(samples, config)
+    check_pool(catalog, embeddings, samples, config)
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
     price_reference(samples, config)

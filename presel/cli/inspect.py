@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,11 +13,13 @@ from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
 from presel.config.file import load
 from presel.dataset import versions
+from presel.dataset.records import rejected_rows
 from presel.errors import ConfigError, NotFound
 from presel.runs import explain_image as explaining
 from presel.runs import explain_task, run_record, summary
 from presel.runs.figures import dollars
-from presel.runs.run_record import RunRecord
+from presel.runs.refused import refused
+from presel.runs.run_record import PoolRecord, RunRecord
 from presel.runs.summary import Summary
 from presel.sources.catalog import in_words, since_before
 from presel.tables import table_store
@@ -25,6 +28,9 @@ from presel.tables import table_store
 def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Where the dataset stands: the pool, the plan, what was paid, the latest version."""
     record = _latest(config, overrides)
+    if isinstance(record, PoolRecord):
+        _show_pool(record, as_json)
+        return
     run = Summary(record)
     rows, rejects, paid = run.task_rows(), run.reject_counts(), run.money.paid
     pool = since_before(record.catalog, record.samples)
@@ -56,6 +62,26 @@ def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
     show(result, as_json, words)
 
 
+def _show_pool(record: PoolRecord, as_json: bool) -> None:
+    """Where a run came to before it planned: why images were rejected, first of all."""
+    rows = rejected_rows(refused(record))
+    rejects = dict(Counter(row["reason"] for row in rows).most_common())
+    listed = sum(table_store.facts(record.catalog)["listed"].values())
+    result = {"images": listed, "samples": record.samples.rows, "rejects": rejects, "dataset": None, "tasks": []}
+
+    def words() -> None:
+        screen.print("No plan has been made yet. What the last run found:")
+        for reason, count in rejects.items():
+            example = next(row for row in rows if row["reason"] == reason)
+            said = f"  {count:6} rejected: {reason}, for example {example['key']}"
+            screen.print(
+                visible(said + (f" ({example['detail']})" if example["detail"] else "")), markup=False, soft_wrap=True
+            )
+        screen.print(f"{listed} images listed, {record.samples.rows} usable samples")
+
+    show(result, as_json, words)
+
+
 def explain(
     image: Annotated[str | None, typer.Argument(help="The image's key below the source, or a sample id.")] = None,
     task: Annotated[str | None, typer.Option(help="Explain this task's weight in place of an image.")] = None,
@@ -70,7 +96,12 @@ def explain(
     if (image is None) == (task is None):
         raise ConfigError("name one thing to explain", where="presel explain", expected="an image, or --task TASK")
     if task is not None:
-        told = explain_task.explain_task(_latest(config, overrides), task)
+        planned = _latest(config, overrides)
+        if isinstance(planned, PoolRecord):
+            raise NotFound(
+                "no plan has been made yet", where=planned.config.store, fix="`presel status` shows what there is"
+            )
+        told = explain_task.explain_task(planned, task)
         show(told, as_json, lambda: _print_lines(explain_task.lines(told)))
         return
     assert image is not None
@@ -98,9 +129,13 @@ def report(
 ) -> None:
     """Where the latest report lies; with --to, a copy of it."""
     settings = load(config, overrides)
-    record = run_record.published(settings.store, settings.dataset.name)
+    try:
+        record = run_record.published(settings.store, settings.dataset.name)
+    except NotFound:
+        record = None
     if record is None or record.report is None:
-        raise NotFound("there is no report yet", where=settings.store, fix="run `presel run`")
+        fix = "run `presel run`; `presel status` shows what there is, rejects first"
+        raise NotFound("there is no report yet", where=settings.store, fix=fix)
     address = summary.report_address(record)
     if to is not None:
         page = table_store.file(record.report, "page.html")
@@ -117,6 +152,12 @@ def _print_lines(lines: list[str]) -> None:
         screen.print(line, markup=False, soft_wrap=True)
 
 
-def _latest(config: Path, overrides: list[str]) -> RunRecord:
+def _latest(config: Path, overrides: list[str]) -> RunRecord | PoolRecord:
+    """The latest record; before there is one, what a run has found."""
     settings = load(config, overrides)
-    return run_record.latest(settings.store, settings.dataset.name)
+    try:
+        return run_record.latest(settings.store, settings.dataset.name)
+    except NotFound:
+        if found := run_record.pool(settings.store, settings.dataset.name):
+            return found
+        raise

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from presel.errors import NotFound
 from presel.runs.refused import refused
-from presel.runs.run_record import RunRecord
+from presel.runs.run_record import PoolRecord, RunRecord
 from presel.sources.catalog import removed_ids
 from presel.sources.listing import readable
 from presel.tables import table_store
@@ -34,7 +34,7 @@ class Explanation(BaseModel):
     paid_usd: float | None = None
 
 
-def explain(record: RunRecord, image: str) -> Explanation:
+def explain(record: RunRecord | PoolRecord, image: str) -> Explanation:
     """The story of one image, named by its key or its sample id. Raises NotFound when the run never saw it."""
     image = readable(image)
     sample = _row(record.samples.split(), image, ["sample_id", "task", "key"])
@@ -47,6 +47,9 @@ def explain(record: RunRecord, image: str) -> Explanation:
         raise NotFound(what, where=record.config.source.uri, fix=fix)
     task = (sample or listed or rejects[0])["task"]
     found = Explanation(key=key, task=task, verdict="", listed=listed, rejects=rejects)
+    if isinstance(record, PoolRecord):
+        told = verdict(found) if rejects else "listed and usable; no plan has been made yet"
+        return found.model_copy(update={"verdict": told, "sample_id": sample["sample_id"] if sample else None})
     if sample:
         found = _with_choice(record, found, sample["sample_id"])
     return found.model_copy(update={"verdict": verdict(found)})
@@ -107,7 +110,7 @@ def _row(refs: Iterable[TableRef], image: str, columns: list[str] | None = None)
     return None
 
 
-def _listed(record: RunRecord, key: str) -> tuple[dict[str, Any] | None, bool]:
+def _listed(record: RunRecord | PoolRecord, key: str) -> tuple[dict[str, Any] | None, bool]:
     """The catalog's row of what lies under a key now, and whether there ever was one."""
     gone, ever = removed_ids(record.catalog), False
     for ref in record.catalog.split():

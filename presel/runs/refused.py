@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel.runs.run_record import RunRecord
+from presel.runs.run_record import PoolRecord, RunRecord
 from presel.sources.catalog import removed_ids
 from presel.tables import table_store
 
 
-def refused(record: RunRecord) -> Iterator[pa.Table]:
+def refused(record: RunRecord | PoolRecord) -> Iterator[pa.Table]:
     """REJECTS of every table of a run, table by table."""
     for ref in record.tables():
         if not ref.rejects:

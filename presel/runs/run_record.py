@@ -17,7 +17,7 @@ from presel.storage import open_store
 from presel.storage.sealed import seal, unseal
 from presel.tables.schemas import DatasetRef, Reference, TableRef
 
-_LATEST, _PUBLISHED = "latest.json", "published.json"
+_LATEST, _PUBLISHED, _POOL = "latest.json", "published.json", "pool.json"
 FORMAT = 3
 """Of a record. Raise it when the record, or the configuration in it, cannot be read by the presel before."""
 
@@ -81,6 +81,35 @@ class RunRecord(Reference):
     def needed(self) -> list[TableRef]:
         """What must stay on the store for the next run to go on from here."""
         return [*self.tables(), *self.basis, *self.apart]
+
+
+class PoolRecord(Reference):
+    """What a run found before it planned anything: all there is to show where a plan fails."""
+
+    config: RefreshConfig
+    catalog: TableRef
+    embeddings: tuple[TableRef, ...]
+    samples: TableRef
+    basis: tuple[TableRef, ...] = ()
+
+    def tables(self) -> list[TableRef]:
+        return [self.catalog, *self.embeddings, self.samples]
+
+
+def save_pool(record: PoolRecord) -> None:
+    """Keep what a run found."""
+    document = seal(record.model_dump(mode="json"), FORMAT)
+    open_store(record.config.store).write(_path(record.config.dataset.name, _POOL), document)
+
+
+def pool(store: str, name: str) -> PoolRecord | None:
+    """What the last run of that name found, if it can be read."""
+    found, path = open_store(store), _path(name, _POOL)
+    try:
+        document = unseal(found.read(path), FORMAT, what="what a run found", where=found.locate(path), fix="run again")
+        return PoolRecord.model_validate({key: value for key, value in document.items() if key != "format"})
+    except (NotFound, IntegrityError, ValidationError):
+        return None
 
 
 def save(record: RunRecord) -> None:

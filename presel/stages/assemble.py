@@ -19,7 +19,7 @@ from pyarrow import feather
 
 from presel import progress
 from presel.dataset.history import task_digest
-from presel.errors import ConfigError, SupplyError
+from presel.errors import ConfigError
 from presel.images import Reason
 from presel.keys import sample_id, short_digest
 from presel.selection.duplicates import nearest
@@ -58,7 +58,6 @@ def _assemble(
     `apart`: EMBEDDINGS of images of tests; what has the bytes of one, or a cosine of `above` to it, is a reject `held_out`.
     Facts: `pool`, one digest over all sample ids; `reuploaded`, objects with another etag than before and the same bytes
     (listing alone counts them as changed).
-    Raises SupplyError when no image of the pool is usable.
     """
     listed: dict[str, int] = table_store.facts(catalog)["listed"]
     usable: Counter[str] = Counter()
@@ -76,14 +75,6 @@ def _assemble(
     counts = {task: {"images": listed[task], "usable": usable[task]} for task in sorted(listed)}
     out.note(pool=short_digest(*digests), reuploaded=reuploaded)
     out.write_file(TASKS, json.dumps(counts, ensure_ascii=False, indent=1).encode())
-    if not usable.total():
-        raise SupplyError(
-            "no image of the pool is usable",
-            where="source",
-            expected="at least one image that decodes",
-            got=f"{sum(listed.values()):,} objects, all rejected",
-            fix="look at the rejects of ingest and embed for the reasons",
-        )
 
 
 assemble = AssembleStage(_assemble, "assemble", 3)

@@ -35,7 +35,7 @@ def straight(config: RefreshConfig) -> RunRecord:
     for tests in config.tests:
         shown += [embed_part(part, tests, config.encoder) for part in ingest(tests, config.store).split()]
     samples = assemble(catalog, list(embeddings), shown, config.exclude_above)
-    check_pool(samples, config)
+    check_pool(catalog, embeddings, samples, config)
     tasks = samples.split()
     clusters = tuple(cluster(task, config.clustering, seed) for task in tasks)
     reference = tuple(draw_reference(task, config.reference, seed) for task in tasks)

@@ -8,12 +8,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from presel.cli.app import app
+from presel.config import RefreshConfig
+from presel.config.file import load
 from presel.demo.pool import write_pool
 from presel.demo.salt import SALT
 from presel.errors import SupplyError
 from presel.keys import digest, sample_id
 from presel.stages.assemble import TASKS
+from presel.stages.shrinkage import check_pool
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import TableRef, samples
@@ -106,8 +111,32 @@ def test_a_task_without_a_usable_image_is_counted(uri: str, tmp_path: Path) -> N
 
 def test_a_pool_without_one_usable_image_says_so(uri: str, tmp_path: Path) -> None:
     open_store(uri).write("a/1.jpg", b"no picture")
-    with pytest.raises(SupplyError, match="no image of the pool is usable"):
-        run(uri, str(tmp_path / "store"))
+    open_store(uri).write("top.jpg", picture(1))
+    open_store(uri).write("top too.jpg", picture(2))
+    store = str(tmp_path / "store")
+    settings = {"source": {"uri": uri}, "store": store, "generator": {"max_cost": 1}}
+    config = RefreshConfig.model_validate(settings)
+    done = run(uri, store)
+    with pytest.raises(
+        SupplyError, match=r"no image of the pool is usable.*2 no_task, 1 not_an_image.*top.*source\.tasks"
+    ):
+        check_pool(done.catalog, done.embeddings, done.samples, config)
+
+
+def test_where_a_plan_fails_what_there_is_can_be_looked_at(tmp_path: Path) -> None:
+    pool, store = tmp_path / "pool", str(tmp_path / "store")
+    pool.mkdir()
+    (pool / "top.jpg").write_bytes(picture(1))
+    file = tmp_path / "presel.yaml"
+    file.write_text("source:\n  uri: pool\nstore: store\ngenerator:\n  max_cost: 1\n")
+    done = run(str(pool), store)
+    with pytest.raises(SupplyError):
+        check_pool(done.catalog, done.embeddings, done.samples, load(file))
+    told = CliRunner().invoke(app, ["status", "-c", str(file)]).stdout
+    assert told.index("1 rejected: no_task, for example top.jpg") < told.index("1 images listed, 0 usable samples")
+    assert "rejected at ingest: no_task" in CliRunner().invoke(app, ["explain", "top.jpg", "-c", str(file)]).stdout
+    missing = CliRunner().invoke(app, ["report", "-c", str(file)])
+    assert "`presel status` shows what there is" in str(missing.exception)
 
 
 def test_every_file_of_the_salted_demo_pool_has_the_fate_it_deserves(tmp_path: Path) -> None:
