@@ -18,6 +18,7 @@ from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig, installed
 from presel.errors import EndpointUnavailable, require
+from presel.instruct.endpoint.client import resolved_base_url
 from presel.progress import listening
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
@@ -75,8 +76,9 @@ class Finished(NamedTuple):
 
 
 def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
-    """Run the flow to its end. Errors of stages come out as they are."""
+    """Run the flow to its end. Errors of stages come out as they are, a secret in an address before Prefect hears of it."""
     quiet()
+    resolved_base_url(config.generator.base_url)
     flow = _flow(name)
     from presel.instruct.money.purse import paid_here
     from presel.storage import open_store

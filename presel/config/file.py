@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from presel.config import RefreshConfig
 from presel.config.address import resolved
+from presel.config.section import SECRET
 from presel.errors import ConfigError
 
 Location = Sequence[str | int]
@@ -92,6 +93,8 @@ def _said(kind: str, message: str, got: object, location: Location) -> str:
         return "there is no such field" + (f"; did you mean `{near[0]}`?" if near else "")
     if kind == "missing":
         return "this field is required and not set"
+    if kind == SECRET:
+        return message
     message = message.removeprefix("Value error, ")
     return message if isinstance(got, dict) else f"{message[0].lower()}{message[1:]}, got {got!r}"
 

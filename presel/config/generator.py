@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from presel.config.section import Section
+from presel.config.section import SECRET, Section
 from presel.keys import Operational
 
 _OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
@@ -41,6 +43,15 @@ def _is_no_key(headers: dict[str, str]) -> dict[str, str]:
         if any(word in name.lower() for word in _KEYS) and "${" not in value:
             raise ValueError(f"the header {name} holds a key: write `${{NAME}}` and set that environment variable")
     return headers
+
+
+def _holds_no_password(address: str) -> str:
+    """Refused where it is read: a configuration is kept and shown by everything that a run tells of it."""
+    host = address.partition("://")[2].partition("/")[0]
+    named = re.search(r"[?&][^=&]*(key|token|secret|sig|password)[^=&]*=[^&$]", address, re.IGNORECASE)
+    if "@" in host or named:
+        raise PydanticCustomError(SECRET, "the address holds a password or a key; keys belong into `api_key_env`")
+    return address
 
 
 class TurnConfig(Section):
@@ -128,7 +139,9 @@ class GeneratorConfig(Section):
     """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
 
     model: str = "gpt-4.1-mini"
-    base_url: str = Field("https://api.openai.com/v1", description="any server that speaks /chat/completions")
+    base_url: Annotated[str, AfterValidator(_holds_no_password)] = Field(
+        "https://api.openai.com/v1", description="any server that speaks /chat/completions"
+    )
     api_key_env: Annotated[str, Operational] = Field(
         "OPENAI_API_KEY", description="the environment variable that holds the key"
     )

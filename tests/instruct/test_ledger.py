@@ -91,3 +91,11 @@ def test_ls_show_stats_and_export(ledger: Ledger) -> None:
 def test_show_says_when_a_key_is_unknown_or_ambiguous(ledger: Ledger, beginning: str, said: str) -> None:
     with pytest.raises(NotFound, match=said):
         book.show(ledger, beginning)
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[]", b"null", b'""', b"7", b"", b"{", b'{"format": 1}', b'{"format": "x"}'])
+def test_an_answer_file_of_nothing_is_said_in_words(data: bytes, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.write(f"ledger/answers/{KEYS[0][:2]}/{KEYS[0]}.json", data)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        Ledger(store).find(KEYS[0])

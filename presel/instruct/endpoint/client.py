@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _JSON = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+_SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth|(?:^|_)sig(?:_|$|nature)", re.IGNORECASE)
+_SECRET_VALUE = re.compile(r"(?:sk|pk|ghp|hf|xox.|AKIA|eyJ)[-_]?\w{12}")
 _NAME = re.compile(r"presel-[0-9a-f]{32}")
 _LARGEST = 8 * 2**20
 """Bytes of a response, packed and unpacked: a thousand times the answer that was asked for."""
@@ -54,8 +56,10 @@ class Client:
         self._timeout = generator.timeout
         self._where, self._query, self._headers = reached(generator)
         self._http = self._connections()
-        self.reading = Reading(self._where, self._secret)
-        filled = " ".join(generator.request.extra_headers.values())
+        self.reading = Reading(
+            generator.base_url, self._secret
+        )  # as written: what `${NAME}` stands for is nobody's business
+        filled = " ".join([_path(generator.base_url), *generator.request.extra_headers.values()])
         self._others = [Secret(os.environ[name]) for name in _VARIABLE.findall(filled)]
         for other in self._others:
             other.quiet()
@@ -155,13 +159,25 @@ def resolved_base_url(base_url: str) -> str:
         raise ConfigError(
             "the endpoint's address is not one", where="generator.base_url", expected="https://...", got=base_url
         )
-    if parts.username or parts.password:
+    secrets_in_path = [name for name in _VARIABLE.findall(_path(base_url)) if _holds_a_secret(name)]
+    if parts.username or parts.password or secrets_in_path:
         raise ConfigError(
-            "the endpoint's address holds a password, which would end up in every ledger entry",
+            f"the endpoint's address holds a {'secret, ${' + secrets_in_path[0] + '}' if secrets_in_path else 'password'}: "
+            "addresses are kept and logged, here, by proxies and by servers",
             where="generator.base_url",
-            fix="take it out; the key belongs into the environment variable that `generator.api_key_env` names",
+            fix="take it out: a key belongs into the environment variable that `generator.api_key_env` names, another one into "
+            "a header, `generator.request.extra_headers: {Name: ${NAME}}`",
         )
     return address
+
+
+def _path(base_url: str) -> str:
+    """What follows the host, as written."""
+    return base_url.partition("://")[2].partition("/")[2] if "://" in base_url else base_url.partition("/")[2]
+
+
+def _holds_a_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.match(os.environ[name]))
 
 
 def reached(generator: GeneratorConfig) -> tuple[str, dict[str, str], dict[str, str]]:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import StrictUndefined, TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 
 from presel.config import PromptConfig
@@ -66,7 +68,32 @@ KINDS: dict[str, Kind] = {
     "custom": Kind(_SYSTEM, ""),
 }
 
-_environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+_LONGEST = 100_000
+"""Characters of a rendered message, and things that all of a template's loops may go through."""
+_OPERATORS = frozenset({"*", "**", "<<", "%"})
+_DEAR_METHODS = frozenset({"ljust", "rjust", "center", "zfill", "format", "format_map", "expandtabs"})
+
+
+class _Sandbox(SandboxedEnvironment):
+    """Jinja2's, which keeps a template from reading what it should not, and from working for ever as well."""
+
+    intercepted_binops = _OPERATORS
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in _DEAR_METHODS and super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        small = all(isinstance(value, int | float) and abs(value) <= _LONGEST for value in (left, right))
+        if not small or (operator in ("**", "<<") and right > 64):
+            raise SecurityError(f"`{operator}` of these is not allowed in a template")
+        return super().call_binop(context, operator, left, right)
+
+
+_environment = _Sandbox(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+for _dear in ("center", "format", "indent", "wordwrap", "batch", "slice", "filesizeformat"):
+    del _environment.filters[_dear]  # they make much out of little
+for _dear in ("lipsum", "cycler", "joiner", "namespace"):
+    del _environment.globals[_dear]
 
 
 @lru_cache(maxsize=1024)
@@ -99,8 +126,28 @@ def _examples(prompt: PromptConfig) -> str:
 
 
 def _fill(template: str, values: dict[str, object], where: str) -> str:
+    """Any exception is the template's: it divides by nothing, asks for a billion of something, calls what is not there."""
+    left = _LONGEST
+
+    def counted(*bounds: int) -> range:
+        nonlocal left
+        found = range(*bounds)
+        left -= len(found)
+        if left < 0:
+            raise SecurityError(f"its loops go through more than {_LONGEST:,} things")
+        return found
+
     try:
-        return _environment.from_string(template).render(values)
-    except TemplateError as error:
+        pieces, length = [], 0
+        for piece in _environment.from_string(template, {"range": counted}).generate(values):
+            pieces.append(piece)
+            length += len(piece)
+            if length > _LONGEST:
+                raise SecurityError(f"it makes more than {_LONGEST:,} characters")
+        return "".join(pieces)
+    except Exception as error:
         known = ", ".join(sorted(values))
-        raise ConfigError(f"the template does not render: {error}", where=where, fix=f"it may use {known}") from error
+        said = f"{type(error).__name__}: {error}" if not isinstance(error, TemplateError) else str(error)
+        raise ConfigError(
+            f"the template does not render: {said[:300]}", where=where, fix=f"it may use {known}"
+        ) from error
