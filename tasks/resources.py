@@ -2,8 +2,8 @@
 
 Not a Prefect tag, though that is what tags look made for: for every task run that has one, Prefect asks the server for a slot
 of each tag and gives it back, whether or not a limit exists, and SQLite answers one at a time. A run of 250 tasks, all of them
-cached, took 25.3 s with two tags each and 4.1 s without (docs/performance.md). How many runs a machine takes at once is the
-worker's `--limit`.
+cached, took 25.3 s with two tags each and 4.1 s without (docs/performance-notes.md). How many runs a machine takes at once is
+the worker's `--limit`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Three classic descriptors of a picture squeezed to 96 x 96, each of unit length and weighted, side by side: a colour histogram
 with a coarse layout of mean colours, a histogram of oriented gradients (HOG, Dalal & Triggs 2005) and uniform local binary
 patterns (LBP, Ojala et al. 2002). Nothing is fitted to a pool, so a refresh never moves an old vector; a fitted PCA would.
-It knows what pictures look like, not what they mean: enough for a demo, a test and a first look (docs/performance.md).
+It knows what pictures look like, not what they mean: enough for a demo, a test and a first look (docs/performance-notes.md).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every format goes through C libraries whose bugs are found by fuzzing every year, and a segfault takes its process along. So no
 picture of a pool is decoded in this one: each core has a child (`child.py`) that opens a few at a time and leaves their pixels
-in shared memory. What it costs and gains is in docs/performance.md.
+in shared memory. What it costs and gains is in docs/performance-notes.md.
 
 Answers come one by one, so a child that dies holds exactly one image. A fresh one is asked for that image alone, since an
 out-of-memory killer may have been at work; if it dies, too, the image is a reject. Nothing of this depends on how busy the

@@ -8,7 +8,7 @@
     wide passes      against all centroids while n k d is small, else through a projection n k d, or n k d / 8
 
 With k = n / 100 two lines grow faster than n: the wide passes with n k, and the lists with k k, which the second of two
-near passes therefore does without. Measured figures, also for what did not help, are in docs/performance.md.
+near passes therefore does without. Measured figures, also for what did not help, are in docs/performance-notes.md.
 """
 
 from __future__ import annotations
