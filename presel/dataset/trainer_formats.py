@@ -56,6 +56,14 @@ CHOSEN_ORIGINS = frozenset({"selected", "kept"})
 """Origins of what a plan chose, this one's or an earlier one's."""
 
 
+def size_category(records: int) -> str:
+    """The hub's word for a dataset's size."""
+    for bound, word in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if records < bound:
+            return word
+    return "1M<n<10M"
+
+
 def llava(record: Instruction) -> dict[str, Any]:
     """The record of LLaVA's fine-tuning JSON: `image` is relative to the trainer's `--image_folder`, the source.
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from presel.dataset import versions
+from presel.dataset.trainer_formats import size_category
 from presel.errors import IntegrityError, NotFound
-from presel.report.card import size_category
 
 if TYPE_CHECKING:
     from presel.export.job import Job, Side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from presel.errors import ConfigError, StorageError
+from presel.errors import ConfigError, StorageError, require
 from presel.export.place import MARKER, UNFINISHED
 
 
@@ -14,6 +14,7 @@ def push(address: str, repository: str) -> str:
     Files of an earlier export that this one lacks are removed in the same commit, so the hub never shows a mixture.
     Raises ConfigError for an export on S3, StorageError when the hub refuses or does not answer.
     """
+    require("models", "pushing to the hub")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 

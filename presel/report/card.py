@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from presel.dataset.trainer_formats import size_category
 from presel.images.reasons import Reason
 from presel.runs.figures import Row, TaskLine, Totals, dollars, over_budget_words, task_lines, totals
 
@@ -51,14 +52,6 @@ def card(
             unpaid=sum(row["reason"] == Reason.CAP_REACHED for row in rejects),
         )
     )
-
-
-def size_category(records: int) -> str:
-    """The hub's word for a dataset's size."""
-    for bound, word in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
-        if records < bound:
-            return word
-    return "1M<n<10M"
 
 
 def plain(text: object) -> str:
