@@ -12,7 +12,9 @@ from presel.errors import BudgetExceeded, IntegrityError
 from presel.housekeeping.verify import damaged
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.owners import Owner
+from presel.instruct.money.prices import Estimator, Usage, price_of, published
 from presel.instruct.money.purse import Purse, spending
+from presel.instruct.questions.request import opening
 from presel.storage import open_store
 from tests.instruct.hostile import Says, answer, failure, hostile
 from tests.instruct.pools import PRICES, Pool, generator
@@ -65,11 +67,15 @@ def test_after_the_first_bill_that_surprises_one_request_at_a_time_is_asked(time
     assert spent(pool) <= max(cap, 40 * one + in_flight * times * one)
 
 
-def test_a_bill_that_is_as_dear_as_the_last_surprise_is_none(tmp_path: Path) -> None:
-    pool = Pool(tmp_path, images=30)
-    dear = answer(usage={"prompt_tokens": 10_000, "completion_tokens": 8_000})
-    with hostile(pool, dict.fromkeys(range(30), lambda _: dear)) as endpoint:
-        assert pool.instruct(generator(endpoint.url, max_cost=5.0), picked=30).rows == 30
+def test_a_bill_that_is_as_dear_as_the_last_surprise_is_none() -> None:
+    settings = generator("http://a/v1")
+    estimator, request = Estimator(price_of(settings)), opening("c" * 64, "t", settings)
+    dear = Usage(100 * published(request).input_tokens, 100 * request.output_limit, True)
+    assert estimator.learn(request, dear)
+    for left in (2, 1, 0):
+        assert estimator.unproven == left + 1
+        assert not estimator.learn(request, dear)
+        assert estimator.unproven == left
 
 
 def purse(folder: Path, cap: float = 1.0) -> Purse:
