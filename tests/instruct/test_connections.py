@@ -177,7 +177,7 @@ def test_over_tls_only_a_trusted_server_is_told_anything(
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         told.append(await received(reader))
-        writer.write(http(200, about(b"")))
+        writer.write(http(200, about(b'base64,AAAA"')))
 
     async def run() -> Outcome:
         async with server(talk, tls=serving) as url:
