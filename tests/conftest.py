@@ -26,7 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_collection(session: pytest.Session) -> None:
+    config = session.config
     leads = config.getoption("numprocesses", None) and not hasattr(
         config, "workerinput"
     )  # xdist starts processes itself

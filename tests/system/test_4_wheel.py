@@ -119,9 +119,9 @@ def test_its_deployments_are_deployed(installed: Installed, config: str, tmp_pat
         try:
             wait_for(f"{api['PREFECT_API_URL']}/health", 300)
             installed.says("python", "-m", "deployments.provision", str(tmp_path), **api)
-            installed.says("prefect", "--no-prompt", "deploy", "--all", **api)
-            assert "refresh/refresh" in installed.says("prefect", "deployment", "ls", **api)
-            started = installed.says("prefect", "deployment", "run", "housekeeping/housekeeping", **api)
+            installed.says("python", "-m", "prefect", "--no-prompt", "deploy", "--all", **api)
+            assert "refresh/refresh" in installed.says("python", "-m", "prefect", "deployment", "ls", **api)
+            started = installed.says("python", "-m", "prefect", "deployment", "run", "housekeeping/housekeeping", **api)
             assert "Created flow run" in started
             worker = ("-m", "deployments.worker", "--pool", "presel-cpu", "--limit", "1", "--run-once")
             told = installed.run("python", *worker, **api)
