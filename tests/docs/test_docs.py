@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {
     "init", "doctor", "plan", "run", "status", "explain", "report", "export", "finetune", "demo", "ledger", "gc",
     "verify", "cancel",
@@ -33,6 +34,32 @@ def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", page.read_text())
     missing = [link for link in links if not (page.parent / link).exists()]
     assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_anchor_is_a_heading_of_its_page(page):
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*)#([^)\s]+)\)", page.read_text())
+    missing = [(name, anchor) for name, anchor in links if anchor not in anchors(page.parent / name if name else page)]
+    assert not missing
+
+
+def test_the_table_of_rooms_lists_every_room():
+    listed = set(re.findall(r"`presel/([\w.]+)/?`", (ROOT / "docs/architecture.md").read_text()))
+    rooms = {
+        entry.name for entry in (ROOT / "presel").iterdir() if entry.suffix == ".py" or (entry / "__init__.py").exists()
+    }
+    assert rooms - {"__init__.py"} <= listed
+
+
+def test_the_readme_names_every_extra():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [extra for extra in declared if extra not in {"dev"} and extra not in (ROOT / "README.md").read_text()] == []
 
 
 def test_every_exit_code_is_documented():
