@@ -19,7 +19,7 @@ from tasks.cpu import (
     rank,
     recall,
 )
-from tasks.gpu import embed_part, fit_reference_model, score_relevance
+from tasks.gpu import calibrate, embed_part, fit_reference_model, score_relevance
 from tasks.policy import FLOW
 from tasks.show import price_reference, show_plan
 
@@ -49,14 +49,15 @@ def plan(config: RefreshConfig) -> RunRecord:
     ).result()
     # What is paid for already? In which order would each task be picked, and how far down does its budget reach?
     paid = recall(samples, config, basis.kept)
+    guard = calibrate(samples, source, config.encoder, config.selection, seed)
     rankings = rank.map(
-        samples.split(), clusters, instructed, paid.split(), unmapped(config.selection), unmapped(seed)
+        samples.split(), clusters, instructed, paid.split(), unmapped(config.selection), unmapped(seed), unmapped(guard)
     ).result()
     budget = plan_budget(samples, rankings, instructed, relevance, config.weights, config.budget, seed)
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters.result(),
         reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=budget, history=paid, basis=basis.kept, apart=shown,
+        rankings=rankings, plan=budget, history=paid, basis=basis.kept, apart=shown, guard=guard,
     )  # fmt: skip
     show_plan(record)
     return record

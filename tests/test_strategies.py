@@ -296,3 +296,28 @@ def test_clusters_that_hold_seats_wait_for_those_that_hold_none(strategy: str) -
     assert (ranking.clusters[:4] == 1).all()
     assert not set(ranking.rows) & set(np.flatnonzero(held))
     assert sorted(ranking.clusters[4:6]) == [0, 1]
+
+
+@EVERY
+@settings(max_examples=25, deadline=None)
+@given(pool=pools())
+def test_across_clusters_no_two_picks_of_a_task_are_near_duplicates(strategy: str, pool: dict[str, Any]) -> None:
+    ranking = rank(strategy=strategy, across=True, **pool)
+    kept = {*ranking.rows.tolist(), *np.flatnonzero(pool["chosen"]).tolist()}
+    assert set(ranking.copy_of.tolist()) <= kept
+    assert not set(ranking.copies.tolist()) & set(ranking.rows.tolist())
+    if pool["near_duplicate"] is None:
+        return
+    held = np.concatenate([ranking.rows, np.flatnonzero(pool["chosen"])])
+    cosines = pool["embeddings"][ranking.rows] @ pool["embeddings"][held].T
+    other = ranking.rows[:, None] != held[None]
+    assert not (other & (cosines > pool["near_duplicate"] + 1e-5)).any()
+
+
+def test_a_scene_that_two_clusters_share_is_picked_once_from_the_larger() -> None:
+    scene = unit(1, 8, seed=3)
+    rows = np.concatenate([unit(6, 8, seed=1), scene, unit(3, 8, seed=2), scene])
+    labels = np.array([0] * 7 + [1] * 4)
+    inside, across = (rank(rows, labels, near_duplicate=0.999, across=both) for both in (False, True))
+    assert {6, 10} <= set(inside.rows.tolist())
+    assert (across.copies.tolist(), across.copy_of.tolist()) == ([10], [6])

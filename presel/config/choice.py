@@ -62,11 +62,10 @@ class ClusteringConfig(Section):
 
 class SelectionConfig(Section):
     strategy: Literal["presel", "random", "balanced", "typiclust", "kcentre", "coverage"] = "presel"
-    near_duplicate: float | None = Field(
+    near_duplicate: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] | None = Field(
         0.98,
-        gt=0,
-        le=1,
-        description="cosine from which an image is a copy of an earlier pick; null: no guard, as in the paper",
+        description="cosine from which an image is a copy of an earlier pick of its cluster; auto: what 95 % of retakes of "
+        "a task's own images exceed with this encoder, in all its clusters; null: no guard, as in the paper",
     )
 
 

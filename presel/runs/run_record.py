@@ -49,6 +49,8 @@ class RunRecord(Reference):
     instructions: tuple[TableRef, ...] = ()
     dataset: DatasetRef | None = None
     report: TableRef | None = None
+    guard: TableRef | None = None
+    """The near-duplicate guard's threshold."""
 
     def with_instructions(
         self, selection: Iterable[TableRef], instructions: Iterable[TableRef], dataset: DatasetRef | None = None

@@ -13,8 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 512
+USUAL_THRESHOLD = 0.98
+"""Where nothing is known of what the encoder makes of a retake."""
+_EXCEEDED_BY, _ORDINARY = 0.95, 0.99
 SLACK = 1e-6
 """Float32 cosines err by up to 4e-7: without slack a threshold of 1 would miss exact copies."""
+
+
+def calibrated_threshold(retakes: NDArray[np.floating], others: NDArray[np.floating]) -> float:
+    """The cosine from which two images of this pool, seen by this encoder, are takes of one scene.
+
+    retakes float[r]: cosines of images to retakes of themselves, of which 95 % exceed the threshold. others float[o]: cosines
+    of images to random others of their task; the threshold is never below what 99 % of them stay under, or ordinary
+    neighbours would count as copies. Without retakes USUAL_THRESHOLD.
+    """
+    if len(retakes) == 0:
+        return USUAL_THRESHOLD
+    found = float(np.quantile(retakes, 1 - _EXCEEDED_BY))
+    bound = float(np.quantile(others, _ORDINARY)) if len(others) else -1.0
+    return round(min(max(found, bound), 1.0), 6)
 
 
 def copies_of_earlier(
@@ -44,6 +61,18 @@ def copies_of_earlier(
         kept[len(source) : len(source) + len(new)] = block[new]
         source.extend((count + start + new).tolist())
     return copy_of, cosine
+
+
+def closest(rows: NDArray[np.float32], anchors: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each row the place of the most similar anchor and their cosine; 0 and -1 where there are no anchors."""
+    nearest, value = np.zeros(len(rows), dtype=np.int64), np.full(len(rows), -1.0, dtype=np.float32)
+    if not len(anchors):
+        return nearest, value
+    unit, others = unit_rows(rows), unit_rows(anchors)
+    for start in range(0, len(rows), BLOCK):
+        cosines = unit[start : start + BLOCK] @ others.T
+        nearest[start : start + BLOCK], value[start : start + BLOCK] = cosines.argmax(axis=1), cosines.max(axis=1)
+    return nearest, value
 
 
 def _block_copies(

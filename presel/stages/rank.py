@@ -18,7 +18,9 @@ from presel.report.coverage_curves import closeness
 from presel.runs.budget_curve import COVERAGE_FILE, encoded
 from presel.selection import strategies
 from presel.selection.coverage import coverage_curve
+from presel.selection.duplicates import USUAL_THRESHOLD
 from presel.tables import table_store
+from presel.tables.guard import threshold_of
 from presel.tables.kept_samples import KEPT_FILE
 from presel.tables.schemas import KEPT, RANKING, TableRef
 from presel.tables.stage import stage
@@ -35,8 +37,11 @@ def rank(
     paid: TableRef,
     config: SelectionConfig,
     seed: int,
+    guard: TableRef | None = None,
 ) -> None:
     """Every available sample of a task in pick order. `reference` are the task's reference instructions, `paid` its PAID.
+
+    `guard` holds the threshold that `near_duplicate: auto` stands for; without it that is the usual one.
 
     `kept.parquet` beside it holds KEPT: what stays from an earlier version and holds a seat of its cluster already;
     `coverage.parquet` the share of the task that the first 0, 1, 2, ... picks stand for, with what is chosen already.
@@ -57,7 +62,8 @@ def rank(
         strategy=config.strategy,
         ids=table["sample_id"].to_numpy(zero_copy_only=False),
         seed=seed,
-        near_duplicate=config.near_duplicate,
+        near_duplicate=_threshold(config, guard, samples.label),
+        across=config.near_duplicate == "auto",
     )
     rows = table.select(["sample_id", "task", "key", "content"]).take(pa.array(ranking.rows, pa.int64()))
     columns = {
@@ -75,6 +81,12 @@ def rank(
     )
     out.write_file(COVERAGE_FILE, encoded(shares))
     _reject_near_duplicates(out, table, ranking)
+
+
+def _threshold(config: SelectionConfig, guard: TableRef | None, task: str) -> float | None:
+    if config.near_duplicate != "auto":
+        return config.near_duplicate
+    return USUAL_THRESHOLD if guard is None else threshold_of(guard, task)
 
 
 def _kept(rows: pa.Table, labels: npt.NDArray[np.int64]) -> pa.Table:

@@ -10,6 +10,7 @@ from presel.runs import run_record
 from presel.runs.run_record import RunRecord
 from presel.stages.assemble import assemble
 from presel.stages.basis import choose_basis
+from presel.stages.calibrate import calibrate
 from presel.stages.cluster import cluster
 from presel.stages.embed import embed_part
 from presel.stages.fit import fit_reference_model
@@ -44,15 +45,16 @@ def straight(config: RefreshConfig) -> RunRecord:
     model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
     relevance = tuple(score_relevance(ref, model, source, images, config.reference_model) for ref in basis.split())
     paid = recall(samples, config, basis.kept)
+    guard = calibrate(samples, source, config.encoder, config.selection, seed)
     rankings = tuple(
-        rank(task, labels, ref, before, config.selection, seed)
+        rank(task, labels, ref, before, config.selection, seed, guard)
         for task, labels, ref, before in zip(tasks, clusters, instructed, paid.split(), strict=True)
     )
     plan = plan_budget(samples, list(rankings), list(instructed), list(relevance), config.weights, config.budget, seed)
     record = RunRecord(
         config=config, catalog=catalog, embeddings=embeddings, samples=samples, clusters=clusters,
         reference=reference, reference_instructions=instructed, model=model, relevance=relevance,
-        rankings=rankings, plan=plan, history=paid, basis=basis.kept, apart=tuple(shown),
+        rankings=rankings, plan=plan, history=paid, basis=basis.kept, apart=tuple(shown), guard=guard,
     )  # fmt: skip
     selection = tuple(select(ranking, plan) for ranking in rankings)
     instructions = tuple(instruct(chosen, source, config.generator, images) for chosen in selection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,11 +18,13 @@ from presel.selection.checks import (
     row_mask,
     whole_number,
 )
-from presel.selection.duplicates import copies_of_earlier
+from presel.selection.duplicates import SLACK, closest, copies_of_earlier, unit_rows
 from presel.selection.strategies.clusters import Cluster, Rows, chances, clusters_of, id_array, id_order
 from presel.selection.strategies.orders import STRATEGIES, Kept
 
 WHERE = "presel.selection.strategies"
+CLOSEST = 16
+"""Clusters around one in which its copies are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def rank(
     ids: ArrayLike | None = None,
     seed: int = 0,
     near_duplicate: float | None = None,
+    across: bool = False,
     wanted: int | None = None,
 ) -> Ranking:
     """The whole pick order of the available rows.
@@ -94,7 +97,8 @@ def rank(
     reference set), never picked, but they cover their cluster and, with the guard on, their copies are left out.
     held bool[n], None: none: rows picked by an earlier selection; as chosen, and each holds a seat of its cluster.
     near_duplicate in (0, 1]: the cosine from which a row of the same cluster counts as a copy of an earlier pick;
-    None: no guard (paper). ids: unique str or int a row; ties break by id and nothing depends on the order of rows.
+    None: no guard (paper). across: a copy of a pick of a neighbouring cluster counts, too. ids: unique str or int a row; ties
+    break by id and nothing depends on the order of rows.
     seed >= 0 moves only `random`, `balanced` and the start of `kcentre`. wanted: picks that will be used (only `kcentre`
     stops there). Raises InputError for shapes that differ, an unknown strategy, a threshold or seed out of range, ids
     that repeat or are neither all str nor all int, and a row that is available or chosen and holds NaN or infinity or
@@ -116,6 +120,8 @@ def rank(
         return _ranking(vectors, [], np.zeros(0, dtype=np.int64), groups)
     plan = STRATEGIES[strategy]
     guarded = each(lambda one: _guard(vectors, one, plan.best_first(vectors, one), near_duplicate), clusters)
+    if across and near_duplicate is not None:
+        guarded = _guarded_across(vectors, guarded, near_duplicate)
     kept = [one.kept for one in guarded]
     picks = plan.arrange(vectors, kept, count if wanted is None else wanted)
     return _ranking(vectors, guarded, picks, groups)
@@ -139,6 +145,54 @@ def _guard(vectors: NDArray[np.float32], cluster: Cluster, order: Rows, threshol
     copy = copy_of >= 0
     origin = np.concatenate([cluster.taken, rows])[copy_of[copy]]
     return _Guarded(Kept(cluster, order[~copy]), rows[copy], origin, cosine[copy])
+
+
+def _guarded_across(vectors: NDArray[np.float32], guarded: list[_Guarded], threshold: float) -> list[_Guarded]:
+    """Without what repeats a row of a neighbouring cluster that comes before, by size and then label, or was taken there.
+
+    The largest cluster keeps the scene: its picks have most seats. Only the CLOSEST clusters by centroid are compared, so
+    the cost stays that of a few clusters.
+    """
+    order = sorted(
+        range(len(guarded)), key=lambda n: (-len(guarded[n].kept.cluster.members), guarded[n].kept.cluster.label)
+    )
+    centres = unit_rows(np.array([vectors[guarded[n].kept.cluster.members].mean(axis=0) for n in range(len(guarded))]))
+    place = {n: at for at, n in enumerate(order)}
+    found = list(guarded)
+    for n in order:
+        near = np.argsort(-(centres @ centres[n]), kind="stable")[: CLOSEST + 1].tolist()
+        others = sorted((m for m in near if m != n), key=place.__getitem__)
+        before = [found[m].kept.rows for m in others if place[m] < place[n]]
+        taken = [found[m].kept.cluster.taken for m in others]
+        found[n] = _without(vectors, found[n], np.concatenate([*before, *taken, np.zeros(0, np.int64)]), threshold)
+    return _resolved(found)
+
+
+def _resolved(guarded: list[_Guarded]) -> list[_Guarded]:
+    """Where what a copy repeats was left out itself, that one's original is named."""
+    origin = {c: o for one in guarded for c, o in zip(one.copies.tolist(), one.copy_of.tolist(), strict=True)}
+
+    def first(row: int) -> int:
+        while row in origin:
+            row = origin[row]
+        return row
+
+    return [
+        replace(one, copy_of=np.array([first(row) for row in one.copy_of.tolist()], dtype=np.int64)) for one in guarded
+    ]
+
+
+def _without(vectors: NDArray[np.float32], one: _Guarded, anchors: Rows, threshold: float) -> _Guarded:
+    """A cluster without the members that repeat one of the anchors."""
+    rows = one.kept.rows
+    nearest, value = closest(vectors[rows], vectors[anchors])
+    copy = value >= threshold - SLACK
+    return _Guarded(
+        Kept(one.kept.cluster, one.kept.places[~copy]),
+        np.concatenate([one.copies, rows[copy]]),
+        np.concatenate([one.copy_of, anchors[nearest[copy]]]) if copy.any() else one.copy_of,
+        np.concatenate([one.cosine, value[copy]]),
+    )
 
 
 def _ranking(vectors: NDArray[np.float32], guarded: list[_Guarded], picks: Rows, labels: Rows) -> Ranking:
