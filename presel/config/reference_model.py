@@ -19,7 +19,22 @@ class LoraConfig(Section):
     projector_learning_rate: float = Field(2e-5, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
     epochs: int = Field(1, ge=1, description="passes over the reference set")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        description="optimiser steps in place of `epochs`: as many passes as they take, the last one cut short",
+    )
     batch: int = Field(16, ge=1, description="samples per optimiser step")
+    whole: bool = Field(
+        False,
+        description="train the language model's layers whole, not by low-rank updates: for a model of a few million",
+    )
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw", description="muon: for the matrices, AdamW for the rest; far fewer steps for a small model"
+    )
+    precision: Literal["auto", "bfloat16"] = Field(
+        "auto", description="of products while fitting. auto: bfloat16 on a GPU, float32 on a CPU"
+    )
     question_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of samples fitted without their question; 0 is the paper's recipe"
     )
@@ -68,6 +83,11 @@ class ReferenceModelConfig(Section):
         description="nats per token: below it both losses count as equal, certain either way; 0 is the paper's",
     )
     batch_size: Annotated[int, Field(ge=1), Operational] = Field(8, description="samples scored at once")
+    remember: Annotated[float, Field(ge=0), Operational] = Field(
+        0.0,
+        description="GiB of memory for what the frozen vision tower makes of pictures, so that one that is shown again costs "
+        "neither its file nor the tower; of LLaVA-like models",
+    )
     device: Annotated[Literal["auto", "cpu", "cuda"], SettledByStage] = Field(
         "auto", description="auto: a GPU where there is one; what is fitted or scored on a GPU has a key of its own"
     )

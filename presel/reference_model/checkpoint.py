@@ -16,7 +16,7 @@ from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.lora import trained
 from presel.storage import open_store
 
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step", "momentum_buffer")
 
 
 class State(NamedTuple):

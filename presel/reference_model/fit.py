@@ -19,11 +19,9 @@ from presel.config import LoraConfig
 from presel.images.reasons import Reason
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.checkpoint import Checkpoint, State
-from presel.reference_model.prepare import Prepared, Unusable
-from presel.reference_model.reading import Sample, read_ahead
+from presel.reference_model.prepare import Unusable
+from presel.reference_model.reading import Read, Sample, read_ahead
 from presel.reference_model.training import Lesson, Trainer
-
-Read = Callable[[Sample], Prepared | Unusable]
 
 
 class Fitted(NamedTuple):
@@ -55,7 +53,7 @@ def fit(
     trainer = Trainer(model, config)
     state = checkpoint.restore(model, trainer.optimizer) or State(0, [], {})
     saved = time.monotonic()
-    for reached in _run(trainer, steps, read, config, seed, state):
+    for reached in _run(trainer, steps, steps_per_epoch(len(samples), config), read, config, seed, state):
         state = reached
         on_step(state.step, len(steps), state.history[-1]["loss"] if state.history else math.nan)
         if time.monotonic() - saved >= every and state.step < len(steps):
@@ -68,13 +66,19 @@ def fit(
 
 
 def schedule(samples: Sequence[Sample], config: LoraConfig, seed: int) -> list[list[Sample]]:
-    """The samples of every step: each epoch a new order, which depends on seed and ids alone."""
+    """The samples of every step: each epoch a new order, which depends on seed and ids alone; none without samples."""
     ordered = sorted(samples, key=lambda sample: sample.id)
+    each = steps_per_epoch(len(ordered), config)
+    wanted = config.epochs * each if config.steps is None or not ordered else config.steps
     steps: list[list[Sample]] = []
-    for epoch in range(config.epochs):
+    for epoch in range(math.ceil(wanted / max(1, each))):
         shuffled = Random(f"{seed}/fit/{epoch}").sample(ordered, len(ordered))
         steps.extend(shuffled[at : at + config.batch] for at in range(0, len(shuffled), config.batch))
-    return steps
+    return steps[:wanted]
+
+
+def steps_per_epoch(samples: int, config: LoraConfig) -> int:
+    return math.ceil(samples / config.batch)
 
 
 def pace(step: int, total: int, warmup: float) -> float:
@@ -94,11 +98,16 @@ def drops_question(sample_id: str, epoch: int, config: LoraConfig, seed: int) ->
 
 
 def _run(
-    trainer: Trainer, steps: list[list[Sample]], read: Read, config: LoraConfig, seed: int, state: State
+    trainer: Trainer,
+    steps: list[list[Sample]],
+    per_epoch: int,
+    read: Read,
+    config: LoraConfig,
+    seed: int,
+    state: State,
 ) -> Iterator[State]:
     """The state after every step that is still to do."""
     history, unusable = list(state.history), dict(state.unusable)
-    per_epoch = len(steps) // config.epochs
     stream = read_ahead(read, (sample for step in steps[state.step :] for sample in step))
     for number in range(state.step, len(steps)):
         lessons = []

@@ -15,8 +15,8 @@ from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel, load_backbone
 from presel.reference_model.checkpoint import Checkpoint
 from presel.reference_model.fit import Fitted, fit
-from presel.reference_model.prepare import Preparer
-from presel.reference_model.reading import Sample, SampleReader
+from presel.reference_model.frozen import reader
+from presel.reference_model.reading import Sample
 from presel.tables.schemas import FIT
 from presel.tables.table_store import Output
 
@@ -76,9 +76,7 @@ class Fitting:
         def on_step(done: int, total: int, loss: float) -> None:
             report(self._out.stage, name or self._label, done, total, "steps", f"loss {loss:.3f}")
 
-        read = SampleReader(
-            self._source, self._images, Preparer(model.processor, self._config.max_length, self._config.turns)
-        )
+        read = reader(model, self._source, self._images, self._config)
         return fit(
             model, samples, read, self._config.lora, self._seed, self._checkpoints[-1], on_step,
             self._config.checkpoint_seconds, keep_last=keep_last,

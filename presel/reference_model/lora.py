@@ -29,13 +29,16 @@ def attach(model: ReferenceModel, config: LoraConfig, seed: int) -> None:
     import torch
 
     projectors = model.projectors() if config.projector_learning_rate > 0 else []
+    layers = model.language_layers()
+    # peft wants one layer at least to put a low-rank update beside: what is trained whole are the others.
+    updated, whole = (layers[:1], layers[1:]) if config.whole else (layers, [])
     settings = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=0.0,
         bias="none",
-        target_modules=model.language_layers(),
-        modules_to_save=projectors or None,
+        target_modules=updated,
+        modules_to_save=[*projectors, *whole] or None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

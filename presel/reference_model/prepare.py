@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from presel.images.reasons import Reason
-from presel.reference_model.conversation import ChatFormat, Turn, TurnRule, question_free
+from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
 
 if TYPE_CHECKING:
     import torch
@@ -72,15 +72,31 @@ class Preparer:
         if (wrong := self._format.unusable(turns)) is not None:
             return Unusable(*wrong)
         asked, bare = self._format.render(turns), self._format.render(question_free(turns, self._turns))
-        whole = self._processed(asked.text, image)
-        if (length := whole["input_ids"].shape[1]) > self._max_length:
-            return Unusable(Reason.TOO_LONG, f"{length} tokens, the limit is {self._max_length}")
-        first, second = self._format.tokens(asked), self._format.tokens(bare)
-        found = _assemble(id, whole, first, second, same=self._turns == "masked")
+        found = self._assembled(id, self._processed(asked.text, image), asked, bare)
         if isinstance(found, Unusable) or not _follows_tokens(found):
             return found
         other = self._processed(bare.text, image)
         return replace(found, shared=0, other_image={name: other[name] for name in found.image})
+
+    def again(self, id: str, shown: Shown, turns: Sequence[Turn]) -> Prepared | Unusable:
+        """The same for a picture that was prepared before, from what became of it then."""
+        import torch
+
+        if (wrong := self._format.unusable(turns)) is not None:
+            return Unusable(*wrong)
+        asked, bare = self._format.render(turns), self._format.render(question_free(turns, self._turns))
+        ids = shown.expansion.apply(self._format.tokens(asked)[0])
+        return self._assembled(id, {"input_ids": torch.tensor([ids]), **shown.image}, asked, bare)
+
+    def expansion(self, prepared: Prepared, turns: Sequence[Turn]) -> Expansion:
+        """What the processor put in place of the image placeholder of a sample with these turns."""
+        return expansion_of(self._format.tokens(self._format.render(turns))[0], prepared.with_question.ids)
+
+    def _assembled(self, id: str, whole: dict[str, Any], asked: Rendered, bare: Rendered) -> Prepared | Unusable:
+        if (length := whole["input_ids"].shape[1]) > self._max_length:
+            return Unusable(Reason.TOO_LONG, f"{length} tokens, the limit is {self._max_length}")
+        first, second = self._format.tokens(asked), self._format.tokens(bare)
+        return _assemble(id, whole, first, second, same=self._turns == "masked")
 
     def _processed(self, text: str, image: Image.Image) -> dict[str, Any]:
         special = not self._format.starts_with_bos(text)
@@ -105,6 +121,13 @@ class Expansion(NamedTuple):
     @property
     def end(self) -> int:
         return self.start + len(self.tokens)
+
+
+class Shown(NamedTuple):
+    """A picture as the model takes it, and the tokens that stand for it."""
+
+    image: ImageInputs
+    expansion: Expansion
 
 
 def expansion_of(short: list[int], long: list[int]) -> Expansion:

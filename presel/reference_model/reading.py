@@ -40,6 +40,9 @@ class Sample(NamedTuple):
         return cls(row["sample_id"], row["task"], row["key"], row["content"], turns)
 
 
+Read = Callable[[Sample], Prepared | Unusable]
+
+
 class ImageReader:
     """Reads a sample's picture as RGB; safe to call from several threads."""
 

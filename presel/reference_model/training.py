@@ -36,20 +36,21 @@ class Lesson(NamedTuple):
 
 
 class Trainer:
-    """AdamW over an adapter and, at its own rate, the projector."""
+    """An optimizer over an adapter and, at its own rate, the projector."""
 
     def __init__(self, model: ReferenceModel, config: LoraConfig) -> None:
-        import torch
-
         self.model, self.piece = model, config.batch
+        self._half = model.device.type == "cuda" or config.precision == "bfloat16"
         self._trained = lora.trained(model)
+        projectors = tuple(f"{name}." for name in model.projectors())
+        slow = {name for name in self._trained if any(f".{part}" in f".{name}" for part in projectors)}
         groups: list[tuple[list[Any], float]] = [
-            ([p for name, p in self._trained.items() if "lora_" in name], config.learning_rate),
-            ([p for name, p in self._trained.items() if "lora_" not in name], config.projector_learning_rate),
+            ([p for name, p in self._trained.items() if name not in slow], config.learning_rate),
+            ([p for name, p in self._trained.items() if name in slow], config.projector_learning_rate),
         ]
         groups = [(parameters, rate) for parameters, rate in groups if parameters]
-        self._rates = [rate for _, rate in groups]
-        self.optimizer = torch.optim.AdamW([{"params": parameters} for parameters, _ in groups], weight_decay=0.0)
+        self.optimizer = _optimizer(groups, config.optimizer)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
         if model.device.type == "cuda":  # a third more time for most of the memory
             model.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
@@ -118,8 +119,7 @@ class Trainer:
         at = [n for n, count in enumerate(counts) for _ in range(count)]
         positions = [position - 1 for row in rows for position in row.response]
         targets = torch.tensor([row.ids[p] for row in rows for p in row.response], device=model.device)
-        cuda = model.device.type == "cuda"
-        with model.logits_at(at, positions), torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
+        with model.logits_at(at, positions), self._products():
             logits = model.model(
                 input_ids=padded([row.ids for row in rows], model.pad, model.device),
                 attention_mask=padded([[1] * len(row.ids) for row in rows], 0, model.device),
@@ -129,6 +129,18 @@ class Trainer:
             ).logits
         losses = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
         return torch.stack([part.sum() for part in torch.split(losses, counts)])
+
+    @contextmanager
+    def _products(self) -> Iterator[None]:
+        """Products in bfloat16 where that is asked for; on a CPU attention by plain products, too."""
+        import torch
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+
+        device = self.model.device.type
+        # Backward through the fused attention takes three times as long there.
+        plain = sdpa_kernel(SDPBackend.MATH) if device == "cpu" and self._half else nullcontext()
+        with torch.autocast(device, torch.bfloat16, enabled=self._half), plain:
+            yield
 
 
 @contextmanager
@@ -146,6 +158,44 @@ def one_thread(device: torch.device) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+class _Together:
+    """Two optimizers that are used as one: each holds parameters of its own, and they share the state that is checkpointed."""
+
+    def __init__(self, *optimizers: Any) -> None:
+        self._all = optimizers
+        self.param_groups = [group for one in optimizers for group in one.param_groups]
+        self.state = optimizers[0].state
+        for one in optimizers:
+            one.state = self.state
+
+    def step(self) -> None:
+        for one in self._all:
+            one.step()
+
+    def zero_grad(self, *, set_to_none: bool = True) -> None:
+        for one in self._all:
+            one.zero_grad(set_to_none=set_to_none)
+
+
+def _optimizer(groups: list[tuple[list[Any], float]], name: str) -> Any:
+    """AdamW; or Muon for what is a matrix and AdamW for what is not. Each group at its own rate."""
+    import torch
+
+    matrices = [([p for p in found if p.ndim == 2], rate) for found, rate in groups] if name == "muon" else []
+    taken = {id(p) for found, _ in matrices for p in found}
+    others = [([p for p in found if id(p) not in taken], rate) for found, rate in groups]
+    kinds: list[Any] = []
+    if any(found for found, _ in matrices):
+        kinds.append(torch.optim.Muon(_named(matrices), weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    if any(found for found, _ in others):
+        kinds.append(torch.optim.AdamW(_named(others), weight_decay=0.0))
+    return kinds[0] if len(kinds) == 1 else _Together(*kinds)
+
+
+def _named(groups: list[tuple[list[Any], float]]) -> list[dict[str, Any]]:
+    return [{"params": found, "lr": rate} for found, rate in groups if found]
 
 
 def _pieces(lessons: list[Lesson], size: int) -> Iterator[list[Lesson]]:

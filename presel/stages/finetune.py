@@ -20,9 +20,10 @@ from presel.dataset.trainer_formats import DIGEST
 from presel.export.likeness import split_of
 from presel.keys import short_digest
 from presel.progress import report
-from presel.reference_model import Preparer, ReferenceModel, Unusable, load, lora, score
+from presel.reference_model import ReferenceModel, Unusable, load, lora, score
 from presel.reference_model.fitting import Fitting
-from presel.reference_model.reading import Sample, SampleReader, read_ahead
+from presel.reference_model.frozen import reader
+from presel.reference_model.reading import Read, Sample, read_ahead
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef, TableRef, rows_of
@@ -109,7 +110,7 @@ def _evaluated(
         return {"records": 0, "loss_before": None, "loss_after": None, "tasks": {}}
     model = load(config)
     lora.apply_several(model, {_ADAPTER: adapter})
-    read = SampleReader(source, images, Preparer(model.processor, config.max_length))
+    read = reader(model, source, images, config)
     before, after = (_losses(model, name, samples, read, config.batch_size) for name in ("", _ADAPTER))
     by_task: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
@@ -120,7 +121,7 @@ def _evaluated(
 
 
 def _losses(
-    model: ReferenceModel, adapter: str, samples: list[Sample], read: SampleReader, batch_size: int
+    model: ReferenceModel, adapter: str, samples: list[Sample], read: Read, batch_size: int
 ) -> dict[str, float]:
     """L_{R|Q,I} by sample id, of those that can be read and whose loss is finite."""
     found: dict[str, float] = {}

@@ -19,7 +19,6 @@ from presel.images.reasons import PASSING, Reason
 from presel.progress import report
 from presel.reference_model import (
     Losses,
-    Preparer,
     ReferenceModel,
     Unusable,
     folds,
@@ -30,7 +29,8 @@ from presel.reference_model import (
 from presel.reference_model.backbone import load_processor
 from presel.reference_model.conversation import ChatFormat
 from presel.reference_model.fitting import file_name
-from presel.reference_model.reading import ImageReader, Sample, SampleReader, read_ahead
+from presel.reference_model.frozen import reader
+from presel.reference_model.reading import ImageReader, Read, Sample, read_ahead
 from presel.reference_model.scoring import scored
 from presel.reference_model.served import ServedModel
 from presel.selection.relevance import not_finite, relevance, rounded
@@ -98,7 +98,7 @@ def _local(
 ) -> Scored:
     with _turn:
         loaded = _loaded(config, model)
-        read = SampleReader(source, images, Preparer(loaded.processor, config.max_length, config.turns))
+        read = reader(loaded, source, images, config)
         if config.fit != "cross":
             yield from _losses(loaded, samples, read, config.batch_size)
             return
@@ -122,7 +122,7 @@ def _adapter(model: TableRef, adapter: str = "") -> dict[str, bytes]:
     return {name: table_store.file(model, file_name(adapter, name)) for name in (lora.WEIGHTS, lora.SETTINGS)}
 
 
-def _losses(model: ReferenceModel, samples: list[Sample], read: SampleReader, batch_size: int) -> Scored:
+def _losses(model: ReferenceModel, samples: list[Sample], read: Read, batch_size: int) -> Scored:
     """Losses as they come, short conversations first."""
     return scored(model, read_ahead(read, sorted(samples, key=_length)), batch_size)
 
