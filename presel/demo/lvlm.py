@@ -10,12 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 IMAGE_SIDE, PATCH = 112, 14
 IMAGE_TOKENS = (IMAGE_SIDE // PATCH) ** 2
 _SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
 _ROLES = ["<image>", "<|user|>", "<|assistant|>"]
+
+
+class Size(NamedTuple):
+    """How large a tiny LLaVA is; the defaults are the demo's. Sides in pixels."""
+
+    side: int = IMAGE_SIDE
+    patch: int = PATCH
+    tower: int = 160
+    tower_layers: int = 4
+    tower_heads: int = 5
+    width: int = 256
+    inner: int = 576
+    layers: int = 4
+    heads: int = 4
+
+    @property
+    def image_tokens(self) -> int:
+        return (self.side // self.patch) ** 2
+
+
+DEMO = Size()
 # Roles as single tokens: a prompt of 64 image tokens should not spend ten more on "USER:".
 _CHAT_TEMPLATE = """<s>{% for message in messages %}<|{{ message.role }}|>\
 {% for part in message.content if part.type == 'image' %}<image>{% endfor %}\
@@ -53,43 +74,43 @@ def build_tokenizer(corpus: Iterable[str], vocabulary: int = 800) -> Any:
     )
 
 
-def build_processor(tokenizer: Any) -> Any:
-    """The processor of the tiny model: pad to a square, scale to 112 pixels, 64 placeholder tokens."""
+def build_processor(tokenizer: Any, size: Size = DEMO) -> Any:
+    """The processor of the tiny model: pad to a square, scale (to 112 pixels), a placeholder token for each patch (64)."""
     from transformers import LlavaImageProcessor, LlavaProcessor
 
-    side = {"height": IMAGE_SIDE, "width": IMAGE_SIDE}
+    side = {"height": size.side, "width": size.side}
     images = LlavaImageProcessor(do_pad=True, size=side, do_center_crop=False, crop_size=side)
     return LlavaProcessor(
         image_processor=images,
         tokenizer=tokenizer,
-        patch_size=PATCH,
+        patch_size=size.patch,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=_CHAT_TEMPLATE,
     )
 
 
-def build_model(tokenizer: Any, seed: int) -> Any:
+def build_model(tokenizer: Any, seed: int, size: Size = DEMO) -> Any:
     """An untrained model for that tokenizer, float32; one seed, one model."""
     import torch
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     vision = CLIPVisionConfig(
-        image_size=IMAGE_SIDE,
-        patch_size=PATCH,
-        hidden_size=160,
-        intermediate_size=640,
-        num_hidden_layers=4,
-        num_attention_heads=5,
-        projection_dim=160,
+        image_size=size.side,
+        patch_size=size.patch,
+        hidden_size=size.tower,
+        intermediate_size=4 * size.tower,
+        num_hidden_layers=size.tower_layers,
+        num_attention_heads=size.tower_heads,
+        projection_dim=size.tower,
     )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=576,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        hidden_size=size.width,
+        intermediate_size=size.inner,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
         max_position_embeddings=512,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -100,7 +121,7 @@ def build_model(tokenizer: Any, seed: int) -> Any:
         vision_config=vision,
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        image_seq_length=IMAGE_TOKENS,
+        image_seq_length=size.image_tokens,
         vision_feature_layer=-1,  # the tower is four layers deep: none to spare
         tie_word_embeddings=True,
     )

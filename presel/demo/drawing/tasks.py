@@ -25,9 +25,17 @@ from presel.demo.drawing.encode import encode
 from presel.demo.drawing.truth import Facts, Picture
 from presel.errors import InputError
 
-RETAKES = 0.125  # the share of pictures that repeat a scene
 _BLOCK = 500  # indices that share their repeated scenes: a pool of any size has the same redundancy
-_SCENES = 4  # repeated scenes a task and block; the first is half of the retakes
+
+
+class Redundancy(NamedTuple):
+    """How much of a pool is retakes, and of how many scenes a task and block; the first scenes have the most."""
+
+    retakes: float = 0.125
+    scenes: int = 4
+
+
+DEMO = Redundancy()
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def draw(task: str, index: int, seed: int) -> Drawn:
     return Drawn(task, f"{index:06d}.{extension}", data, picture.facts)
 
 
-def sketch(task: str, index: int, seed: int, *, longest: int = 640) -> Picture:
+def sketch(task: str, index: int, seed: int, *, longest: int = 640, redundancy: Redundancy = DEMO) -> Picture:
     """The same picture before it is encoded (RGB), its longer side at most `longest` pixels: quick material for training."""
     spec = TASKS.get(task)
     if spec is None:
@@ -91,9 +99,9 @@ def sketch(task: str, index: int, seed: int, *, longest: int = 640) -> Picture:
     if index < 0:
         raise InputError("an image's index is negative", where=task, expected=">= 0", got=index)
     rng = Random(f"{seed}/{task}/{index}")
-    if rng.random() >= RETAKES:
+    if rng.random() >= redundancy.retakes:
         return spec.draw(rng, longest)
-    scene = int(_SCENES * rng.random() ** 2)
+    scene = int(redundancy.scenes * rng.random() ** 2)
     picture = spec.draw(Random(f"{seed}/{task}/block {index // _BLOCK}/scene {scene}"), longest)
     return picture._replace(image=_retake(rng, picture.image))
 
