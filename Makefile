@@ -7,7 +7,7 @@ CLUSTERS := $(VENV)/.clusters
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo install test quick test-system check format clean
+.PHONY: demo install test quick test-system evidence check format clean
 
 demo: $(READY) ## set up, then run the whole refresh on the embedded default
 	$(BIN)/presel demo $(ARGS)
@@ -23,7 +23,10 @@ quick: $(READY) ## every test that needs no server, browser, model or process
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 35 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \
 		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py \
-		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/docs/test_tutorial.py tests/export/test_consumers.py tests/system $(ARGS)
+		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/docs/test_tutorial.py tests/export/test_consumers.py tests/test_replication.py tests/system $(ARGS)
+
+evidence: $(READY) ## does the selection earn its money? benchmarks/replication, gone on from where it was; docs/evidence.md
+	$(BIN)/python -m benchmarks.replication $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
@@ -46,4 +49,4 @@ $(CLUSTERS): $(READY)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) presel-demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) presel-demo presel-evidence .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
