@@ -86,11 +86,18 @@ def section(where: str, kind: Any, values: Mapping[str, Any], prefix: str = "") 
         raise InputError(f"`{prefix}{name}` is out of range", where=where, expected=said, got=first["input"]) from None
 
 
-NearDuplicate = float | None | Literal["default"]
+NearDuplicate = float | None | Literal["default", "auto"]
 
 
 def near_duplicate(value: NearDuplicate, mode: str) -> dict[str, Any]:
     """The guard as an argument of its section: left to its default, it is off in `mode="paper"`."""
     if isinstance(value, str) and value == "default":
         return {"near_duplicate": None} if mode == "paper" else {}
+    if value == "auto":
+        raise InputError(
+            "a guard is calibrated from retakes of images, and here are vectors only",
+            where="near_duplicate",
+            expected="a cosine, None or 'default'",
+            got=value,
+        )
     return {"near_duplicate": value}

@@ -229,6 +229,7 @@ def _rank(matrix: NDArray[Any], rows: Rows, ids: NDArray[Any], reference: Rows, 
     clustering = choice.clustering
     labels = kmeans(unit, k, seed=choice.seed, device=clustering.engine, quality=clustering.quality).labels
     chosen = np.isin(rows, reference)
+    guard = choice.selection.near_duplicate
     ranking = rank(
         unit,
         labels,
@@ -237,7 +238,7 @@ def _rank(matrix: NDArray[Any], rows: Rows, ids: NDArray[Any], reference: Rows, 
         strategy=choice.selection.strategy,
         ids=ids[rows],
         seed=choice.seed,
-        near_duplicate=choice.selection.near_duplicate,
+        near_duplicate=None if guard == "auto" else guard,
     )
     return _Ranked(dict(zip(rows.tolist(), labels.tolist(), strict=True)), rows[ranking.rows], ranking)
 

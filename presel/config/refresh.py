@@ -103,8 +103,9 @@ class RefreshConfig(Section):
 
     @property
     def twins_from(self) -> float:
-        """Cosine from which two images are held out together."""
-        return min(self.export.near_duplicate, self.selection.near_duplicate or 1.0)
+        """Cosine from which two images are held out together. A calibrated guard has one for each task, and none for this."""
+        guard = self.selection.near_duplicate
+        return min(self.export.near_duplicate, 1.0 if guard is None or guard == "auto" else guard)
 
     @property
     def tests(self) -> list[SourceConfig]:

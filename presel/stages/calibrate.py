@@ -73,8 +73,8 @@ def _calibrated(
     }
     if retakes and len(near):
         found |= {
-            "retakes_median": round(float(np.median(retakes)), 4),
-            "others_99": round(float(np.quantile(near, 0.99)), 4),
+            "retakes_median": round(float(np.median(retakes)), 6),
+            "others_99": round(float(np.quantile(near, 0.99)), 6),
         }
     return found
 
