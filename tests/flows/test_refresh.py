@@ -124,7 +124,7 @@ def test_a_second_run_finds_every_stage_cached_and_buys_nothing(first, second):
     assert second.requests == 0
     worked = {name: state for name, state in second.states.items() if state != "Cached"}
     looking = {"ingest", "basis of the weights", "history", "publish", "report"}
-    looking |= {"price reference set", "show plan", "show results"}
+    looking |= {"check pool", "export", "price reference set", "show plan", "show results"}
     assert set(worked) == looking
     assert second.record.dataset == first.record.dataset
 
