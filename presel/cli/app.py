@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start
+from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start, stopping
 from presel.cli.console import explain_failure
 from presel.errors import PreselError
 
@@ -36,9 +36,10 @@ app.add_typer(demo.app, name="demo")
 
 def main() -> None:
     """Entry point of the `presel` command."""
+    stopping.listen()
     try:
         app()
     except PreselError as error:
         sys.exit(explain_failure(error, as_json="--json" in sys.argv))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(stopping.INTERRUPTED)

@@ -1,7 +1,7 @@
 """Running a flow from the command line: the same flow that a worker runs, quietly, with progress on the screen.
 
-With `PREFECT_API_URL` set the run appears on that server. Without it Prefect starts a private server for the length of
-the run, which is most of the start-up time (8 to 11 s on two cores).
+Where Prefect's settings name a server (`PREFECT_API_URL`) the run appears there. Without one a private server is started for
+the length of the run (private_server.py), which is most of the start-up time (8 to 11 s on two cores).
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import importlib
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from presel.cli import private_server, stopping
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig, installed
@@ -44,6 +46,7 @@ _QUIET = {
 # A private server lives for one run: nobody opens its UI, schedules on it, or waits for its automations. Saves 3 s of start.
 _PRIVATE_SERVER = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "true",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
@@ -58,12 +61,37 @@ _PRIVATE_SERVER = {
 def quiet(private: bool | None = None) -> None:
     """Prefect's settings for a command line, unless the user chose others. Call before prefect is imported.
 
-    `private`: whether the server is one of our own for one run; by default, whether no other is named. Raises MissingExtra.
+    `private`: whether the server is one of our own for one run; by default, whether no other is named, in the environment, in
+    a profile (`prefect config set`) or wherever else Prefect looks. Raises MissingExtra.
     """
     require("flows", "a command that runs a flow")
-    alone = "PREFECT_API_URL" not in os.environ if private is None else private
+    directly_to_loopback()
+    alone = server_address() is None if private is None else private
     for name, value in {**_QUIET, **(_PRIVATE_SERVER if alone else {})}.items():
         os.environ.setdefault(name, value)
+    if alone and (home := private_server.writable_home()):
+        os.environ["PREFECT_HOME"] = home
+    from prefect.context import refresh_global_settings_context
+
+    refresh_global_settings_context()
+    if alone:
+        private_server.take_its_place()
+
+
+def server_address() -> str | None:
+    """The Prefect server that is named anywhere that Prefect looks."""
+    with warnings.catch_warnings(action="ignore"):  # of a home that cannot be written
+        from prefect.settings.models.root import Settings
+
+        return Settings().api.url or None
+
+
+def directly_to_loopback() -> None:
+    """No proxy of the environment is asked for this machine: it cannot know what listens here."""
+    for name in ("NO_PROXY", "no_proxy"):
+        exempt = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
+        if "*" not in exempt:
+            os.environ[name] = ",".join(dict.fromkeys([*exempt, "127.0.0.1", "localhost", "::1"]))
 
 
 class Finished(NamedTuple):
@@ -88,7 +116,7 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     started, before = time.time(), paid_here(store)
     with first_contact():
         storage = results_in(config.store)
-    with Live(complaints) as live, listening(live):
+    with stopping.a_run(), Live(complaints) as live, listening(live):
         state = flow.with_options(result_storage=storage)(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
@@ -104,7 +132,7 @@ def run_finetune(config: RefreshConfig, version: int | None, held_out: float) ->
 
     with first_contact():
         storage = results_in(config.store)
-    with Live(complaints) as live, listening(live):
+    with stopping.a_run(), Live(complaints) as live, listening(live):
         return str(flow.with_options(result_storage=storage)(config, version, held_out))
 
 
