@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import hashlib
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from presel.config import ClusteringConfig, EncoderConfig, ReferenceModelConfig, RefreshConfig
 from presel.dataset.settings import portable
-from presel.keys import image_id, sample_id, stage_key
+from presel.keys import digest, image_id, sample_id, stage_key
 from presel.tables.schemas import Part, TableRef
 
 names = st.text(max_size=20)
@@ -84,3 +87,21 @@ def test_ids_do_not_confuse_where_one_part_ends_and_the_next_begins():
     assert sample_id("a", "bc") != sample_id("ab", "c")
     assert image_id("a", "bc") != image_id("ab", "c")
     assert image_id("a", "b") != sample_id("a", "b")
+
+
+def test_ids_are_what_they_have_always_been():
+    """They name what was paid for: with another scheme, every sample of every store would be a new one."""
+    content, etag = digest(b"a picture"), "9b2cf535f27731c974343645a3985328"
+    assert content == "92b2fa58028958317e408bd84ecfa70f5ee35b121991dbc232c49d166353708b"
+    assert sample_id("chart", content) == "8e116bb2096505df1eca6972c513c56d"
+    assert image_id("photos/a.jpg", etag) == "8c9fdec3f554cb65965e53b119783995"
+    assert image_id("photos/a.jpg", etag, "chart") == "078eadcb900767d73704335fdeff7762"
+    assert sample_id("Straße", "ü\n") == "9f75bc5f0d6a5c0ba4c80fd6de38cffb"
+    assert stage_key("rank", 3, {"seed": 0, "task": "é"}) == "4cedfea5b7c97bb22c2c0875c5ab8405"
+
+
+def test_a_file_has_the_digest_of_its_bytes_wherever_it_was_read_to_and_however_long_it_is():
+    data = bytes(range(256)) * (1 << 13)
+    file = io.BytesIO(data)
+    file.seek(7)
+    assert digest(file) == digest(data) == hashlib.sha256(data).hexdigest()

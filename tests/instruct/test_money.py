@@ -131,6 +131,29 @@ def test_totals_spare_reading_old_leases_and_say_the_same(tmp_path: Path) -> Non
     assert spending(store) == {"spent_usd": pytest.approx(75.0), "reserved_usd": 0}
 
 
+def test_a_lease_settled_beyond_an_open_one_is_counted_once_by_whoever_starts_from_a_total(tmp_path: Path) -> None:
+    money = purse(tmp_path, cap=1000.0)
+    leases = [money.lease([(str(i), 1.0)]).lease for i in range(66)]
+    for number in (*range(63), 65, 63):  # 64 stays open, and the total that 63 completes must not hold 65
+        money.settle(leases[number], spent=0.5, lost=0.0)  # type: ignore[arg-type]
+    store = open_store(str(tmp_path))
+    assert [entry.path for entry in store.list("ledger/totals/")] == ["ledger/totals/00000063.json"]
+    assert spending(store) == {"spent_usd": pytest.approx(65 * 0.5), "reserved_usd": 1.0}
+    money.settle(leases[64], spent=0.25, lost=0.0)  # type: ignore[arg-type]
+    assert spending(store) == {"spent_usd": pytest.approx(65 * 0.5 + 0.25), "reserved_usd": 0}
+    assert money.spent() == pytest.approx(65 * 0.5 + 0.25)
+
+
+def test_of_two_settlements_of_a_lease_the_first_counts_and_once(tmp_path: Path) -> None:
+    money, heir = purse(tmp_path), purse(tmp_path)
+    lease = money.lease([("a", 0.9)]).lease
+    assert lease is not None
+    heir.settle(lease, spent=0.5, lost=0.25)
+    for _ in range(2):
+        money.settle(lease, spent=0.1, lost=0.0)
+        assert money.spent() == 0.75
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(
