@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from presel.config.section import Section
-from presel.keys import Operational, SettledByStage
+from presel.keys import InKeyUnless, Operational, SettledByStage
 
 
 class LoraConfig(Section):
@@ -19,20 +19,19 @@ class LoraConfig(Section):
     projector_learning_rate: float = Field(2e-5, ge=0)
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps")
     epochs: int = Field(1, ge=1, description="passes over the reference set")
-    steps: int | None = Field(
+    steps: Annotated[Annotated[int, Field(ge=1)] | None, InKeyUnless(None)] = Field(
         None,
-        ge=1,
         description="optimiser steps in place of `epochs`: as many passes as they take, the last one cut short",
     )
     batch: int = Field(16, ge=1, description="samples per optimiser step")
-    whole: bool = Field(
+    whole: Annotated[bool, InKeyUnless(False)] = Field(
         False,
         description="train the language model's layers whole, not by low-rank updates: for a model of a few million",
     )
-    optimizer: Literal["adamw", "muon"] = Field(
+    optimizer: Annotated[Literal["adamw", "muon"], InKeyUnless("adamw")] = Field(
         "adamw", description="muon: for the matrices, AdamW for the rest; far fewer steps for a small model"
     )
-    precision: Literal["auto", "bfloat16"] = Field(
+    precision: Annotated[Literal["auto", "bfloat16"], InKeyUnless("auto")] = Field(
         "auto", description="of products while fitting. auto: bfloat16 on a GPU, float32 on a CPU"
     )
     question_dropout: float = Field(
