@@ -40,7 +40,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     ),
     "gpu": ("faiss",),
     "report": ("jinja2", "markupsafe", "matplotlib", "sklearn"),
-    "flows": ("httpx", "prefect"),
+    "flows": ("httpx", "prefect", "uvicorn"),
     "demo": ("moto", "skimage", "sklearn", "tokenizers"),
     "ray": ("prefect_ray", "ray"),
     "dask": ("dask", "prefect_dask"),

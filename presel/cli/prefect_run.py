@@ -20,7 +20,6 @@ from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig, installed
 from presel.errors import EndpointUnavailable, require
-from presel.instruct.endpoint.client import resolved_base_url
 from presel.progress import listening
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
@@ -106,6 +105,8 @@ class Finished(NamedTuple):
 def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
     """Run the flow to its end. Errors of stages come out as they are, a secret in an address before Prefect hears of it."""
     quiet()
+    from presel.instruct.endpoint.client import resolved_base_url
+
     resolved_base_url(config.generator.base_url)
     flow = _flow(name)
     from presel.instruct.money.purse import paid_here

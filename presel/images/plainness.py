@@ -9,12 +9,12 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
 
 from presel.images.colour import orientation, srgb_already
 from presel.images.decoding import Bounds, Limits, open_picture
 from presel.images.formats import SUPPORTED, sniff
 from presel.images.markers import frame
+from presel.images.pillow import Image
 from presel.images.rejected import Rejected
 
 _ANY = Bounds(1 << 30, 1, 1 << 30)

@@ -75,7 +75,7 @@ class _Maker:
                 "store": store,
                 "encoder": {"name": "builtin"},
                 "reference_model": {"model": "builtin"},
-                "generator": {"base_url": "http://user:pw@127.0.0.1:1/v1?token=s3cret", "max_cost": 5.0},
+                "generator": {"base_url": "http://127.0.0.1:1/v1", "max_cost": 5.0},
                 "dataset": {"name": "drawn"},
             }
         )

@@ -188,15 +188,24 @@ def test_rejects_of_all_stages_are_there_once(run: RunRecord, version: DatasetRe
     assert {row[0] for row in rows} == {"ingest", "assemble", "instruct-selection"}
 
 
-def test_nothing_secret_and_no_address_is_publish(run: RunRecord, version: DatasetRef) -> None:
+def test_nothing_secret_and_no_address_is_published(run: RunRecord) -> None:
+    # A configuration with a password is refused where it is read; a record of an older presel may hold one.
+    address = {"base_url": "http://user:pw@127.0.0.1:1/v1?token=s3cret"}
+    config = run.config.model_copy(
+        update={
+            "generator": run.config.generator.model_copy(update=address),
+            "dataset": run.config.dataset.model_copy(update={"name": "secret"}),
+        }
+    )
+    version = publish(run.model_copy(update={"config": config}))
     for name in (*versions.manifest(version)["files"], "manifest.json", "claim.json"):
         data = open_store(version.uri).read(name)
         assert b"s3cret" not in data, name
         assert b"pw@" not in data, name
     assert versions.manifest(version)["run"]["endpoint"] == "http://127.0.0.1:1/v1"
-    config = json.loads(versions.file(version, "config.json"))
-    assert "uri" not in config["source"]
-    assert config["budget"] == {"share": 0.15}
+    published = json.loads(versions.file(version, "config.json"))
+    assert "uri" not in published["source"]
+    assert published["budget"] == {"share": 0.15}
 
 
 def test_a_model_folder_is_published_by_its_name(tmp_path: Path) -> None:
