@@ -1,4 +1,4 @@
-"""The last word before the selection is paid for: with `execution.approve` the run pauses until somebody resumes it in the UI.
+"""Approval before the selection is paid for: with `execution.approve` the run pauses until somebody resumes it in the UI.
 
 The plan is shown twice: as the artifact `<dataset>-plan`, and in words in the form that the Resume button opens. Cancelling
 the run instead costs nothing more than the reference set.
@@ -18,7 +18,7 @@ from tasks.patience import let_the_slot_go
 
 
 class Approval(RunInput):
-    """What whoever resumes the run is asked."""
+    """The form for the person who resumes the run."""
 
     approved_by: str = Field("", description="your name, for the run's log")
 

@@ -1,10 +1,11 @@
-"""Requests that got no answer at any try while others got theirs: for a day nobody asks them again.
+"""Requests that got no answer at any try while others got theirs. For a day, no run asks them again.
 
 A picture that a server chokes on (always 500, always 429, a line of a batch that never comes) costs its tries once, not with
-every run. Something about the server may change, so it is not the last word: `<store>/ledger/given_up/<request key>.json` says
-until when it counts, a little less than a day, so that tomorrow's refresh asks again. Delete the object to ask at once.
+every run. But the server may change. So `<store>/ledger/given_up/<request key>.json` says until when the verdict counts: a little
+less than a day, so that tomorrow's refresh asks again. Delete the object to ask at once.
 
-It is read once, when an engine opens. Nothing here is about a server that answers nobody: that is asked again by the next run.
+The verdicts are read once, when an engine opens. They do not concern a server that answers no request at all: the next run asks
+it again.
 """
 
 from __future__ import annotations

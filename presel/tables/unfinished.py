@@ -1,9 +1,9 @@
-"""Outputs that are not the last word: something in them may be had another time, though no input will have changed.
+"""Incomplete outputs: a later run may complete them although no input has changed.
 
-A read that failed may work tomorrow; a request that the money cap held back is paid for when the cap is raised. Neither is in
-a key, and so the output made without them would be served as finished for ever. Instead the next run that asks for it makes
-another, `<key>-1`, `<key>-2` and so on. If nothing came of that, its digest is what it was, and nothing after it is done
-again; the price is three small objects a run. An output that lacks nothing has one key for ever.
+A read that failed may work tomorrow, and a request that the money cap held back is paid for when the cap is raised. Neither
+is in a key, so without this module the incomplete output would count as finished for ever. Instead, the next run that asks for
+it makes another one: `<key>-1`, `<key>-2` and so on. If that one is no more complete, its digest is the same, and nothing after
+it is done again; the price is three small objects a run. A complete output keeps its key for ever.
 """
 
 from __future__ import annotations

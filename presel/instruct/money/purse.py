@@ -161,7 +161,10 @@ class Purse:
         return bool(dead)
 
     def _inherit(self, owner: str, leases: Sequence[Lease]) -> None:
-        """Settle what a dead owner left. Of what it noted nothing of, `in_flight` may be billed: the dearest count."""
+        """Settle the leases of a dead owner.
+
+        Of the requests without an answer or a note, up to `in_flight` may be billed; the dearest of them count.
+        """
         left = {lease.number: self._what_was_left(lease) for lease in leases}
         unknown = sorted(((amount, n) for n, (_, _, rest) in left.items() for amount in rest), reverse=True)
         at_risk = unknown[: max(lease.in_flight for lease in leases)]
