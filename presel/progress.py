@@ -1,4 +1,4 @@
-"""Saying how far work has come, to whoever listens: a terminal, the Prefect UI, a metrics endpoint, a test, nobody.
+"""Progress of work, for any listener: a terminal, the Prefect UI, a metrics endpoint, a test, or none.
 
 The library reports; it does not know who shows it. Listeners hang on a context variable, so two runs in one process do
 not hear each other, and Prefect's task threads inherit the listener of their flow. How fast work goes and how long it will

@@ -1,6 +1,6 @@
 """A flow run says on the store that it has begun and that it has ended, so that `gc` removes nothing beneath it.
 
-Hooks of every flow. A killed process does not say the latter; its retry does, and if there is none, the announcement goes
+Hooks of every flow. A killed process does not say that it has ended. Its retry does; without a retry, the announcement goes
 out of date (presel.housekeeping.under_way).
 """
 

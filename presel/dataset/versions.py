@@ -3,9 +3,9 @@
 `<store>/datasets/<name>/<n>/` is immutable. Two refreshes at once, or one that is killed and tried again, must neither mix
 their files nor lose a number that a trainer already reads. So the number is claimed by a conditional create of
 `claim.json`, which says what the version will hold; the files follow; `manifest.json` (SHA-256 and size of each) is created
-last. A claim without a manifest is an unfinished version: whoever is about to publish exactly what it promised finishes it
-under the same number (the bytes are the same, so it does not matter who writes them, nor whether both do); anybody else
-leaves it alone and takes the next number. Gaps between numbers are therefore normal. `latest.json` is written after the
+last. A claim without a manifest is an unfinished version. A run that is about to publish exactly what the claim promised
+finishes it under the same number (the bytes are the same, so it does not matter which run writes them, or whether both do).
+Any other run leaves it alone and takes the next number, so gaps between numbers are normal. `latest.json` is written after the
 manifest, for people and shell scripts; the program itself lists the manifests, which cannot be out of date.
 """
 

@@ -1,12 +1,11 @@
-"""What is held out of training, so that nothing in training shows it.
+"""Which images are held out of training, so that nothing in training shows them.
 
 Images that are the same, or nearly, must stand on one side: a model that was shown a twin is not
-tested by the other. So it is groups that are held out, by a keyed digest and not by their place
-among others. A pool grows, and with it groups; what was on one side must stay there, or a model
-would be trained on what tested the one before. Hence the versions are gone through from the first
-one on: whoever comes to a group joins its side, and a group that is new is drawn. Only where a
-newcomer ties two groups together that were on different sides do all of them go where some are held
-out.
+tested by the other. So whole groups are held out, by a keyed digest and not by their place among
+others. A pool grows, and its groups grow with it. An image must stay on its side, or a model would
+be trained on what tested the one before. So the code goes through the versions from the first one
+on: an image that comes to a group joins the group's side, and a new group is drawn. If a newcomer
+ties two groups of different sides together, all of their images are held out.
 """
 
 from __future__ import annotations

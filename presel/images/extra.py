@@ -1,7 +1,7 @@
 """Formats that a few pools need and most do not: HEIC, JPEG XL and DICOM, read where `presel[formats]` is installed.
 
-They are decoded like all others, in a process that may die of it. Whoever shares a store between machines installs the extra on
-all of them: what one machine can read must not depend on which one it is.
+They are decoded like all others, in a process that may die of it. If several machines share a store, install the extra on all
+of them, so that every machine can read the same pictures.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from presel.images.pillow import Image
 from presel.images.rejected import Rejected
 
 API_VERSION = 2
-"""Of what `for_api` makes, as paid answers are keyed by it. Raise it when the same image gives other bytes.
+"""The version of `for_api`, which is part of the key of paid answers. Raise it when the same image gives other bytes.
 
 1: every picture decoded whole and encoded anew. 2: a JPEG that needs nothing done is sent without its metadata, a large one is
 decoded at a half, a quarter or an eighth first.

@@ -1,7 +1,7 @@
 """A chat completion as servers really send it: what it says, how it ended, and whether it is an answer at all.
 
 Routers put failures of the model behind them into a body with status 200; models think aloud before they answer; servers name
-the end of an answer as they like. Whoever keeps, replays or parses an answer asks here, so all of them mean the same.
+the end of an answer as they like. Code that keeps, replays or parses an answer asks here, so all of it agrees.
 """
 
 from __future__ import annotations

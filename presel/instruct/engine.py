@@ -272,7 +272,7 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
-        """Nothing in the engine may die unheard: whoever waits for an answer is told why there is none."""
+        """Nothing in the engine may fail in silence: every caller that waits for an answer is told why there is none."""
         try:
             await work
         except Exception as error:

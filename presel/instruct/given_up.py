@@ -1,8 +1,8 @@
 """Requests that got no answer at any try while others got theirs. For a day, no run asks them again.
 
 A picture that a server chokes on (always 500, always 429, a line of a batch that never comes) costs its tries once, not with
-every run. But the server may change. So `<store>/ledger/given_up/<request key>.json` says until when the verdict counts: a little
-less than a day, so that tomorrow's refresh asks again. Delete the object to ask at once.
+every run. But the server may change. So `<store>/ledger/given_up/<request key>.json` says until when the verdict counts:
+a little less than a day, so that tomorrow's refresh asks again. Delete the object to ask at once.
 
 The verdicts are read once, when an engine opens. They do not concern a server that answers no request at all: the next run asks
 it again.

@@ -167,7 +167,7 @@ class Sending:
         return f"{len(self._desk.jobs)} requests wait for money, or for what other processes buy"
 
     async def _send(self, job: Job) -> None:
-        """Whatever happens in here, the job ends or goes on: whoever waits for it would wait for ever."""
+        """Whatever happens in here, the job ends or goes on; otherwise its caller would wait for ever."""
         started = time.monotonic()
         try:
             try:

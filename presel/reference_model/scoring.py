@@ -1,4 +1,4 @@
-"""From prepared samples as they come to their losses: a few batches' worth in memory, whoever asks (a stage, or Python)."""
+"""From a stream of prepared samples to their losses, with a few batches in memory; for the stage and for Python."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a run refused, of what is there now.
+"""The rejects of a run, for objects that are there now.
 
-Parts of the catalog, and what embedding says of them, are never written again: they keep the verdict on an object that was
-deleted or replaced since. So whoever shows or publishes rejects reads them here, where such verdicts are left out: for every
-task, listed = usable + rejected.
+Parts of the catalog and of the embeddings are never written again, so they keep the verdict on an object that was deleted or
+replaced since. Code that shows or publishes rejects reads them here, without such verdicts. So for every task,
+listed = usable + rejected.
 """
 
 from __future__ import annotations

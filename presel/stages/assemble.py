@@ -38,7 +38,7 @@ _CARRIED = ["task", "key", "content", "width", "height", "vector"]
 
 
 class AssembleStage(Stage[P]):
-    """A stage whose key is what it was before tests could be kept apart from, where there are none."""
+    """A stage whose key does not mention tests if there are none, so that earlier keys still hold."""
 
     def key(self, inputs: Mapping[str, Any]) -> str:
         without = {name: value for name, value in inputs.items() if name not in ("apart", "above")}

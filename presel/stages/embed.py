@@ -1,7 +1,7 @@
 """One part of the catalog to vectors: read, decode, compute, all three at the same time (`presel/encoders/feeding.py`).
 
-Each is timed apart, so that the facts of a part say which one set the pace. Every listed image ends as a row or as a reject. A
-part is written whole or not at all. Rows stand in key order, whoever was ready first. An image with several tasks is read,
+Each is timed by itself, so the facts of a part say which one set the pace. Every listed image ends as a row or as a reject. A
+part is written whole or not at all. Rows stand in key order, whichever was ready first. An image with several tasks is read,
 decoded and computed once. Reads that failed are tried again by the next run (`presel/tables/unfinished.py`).
 """
 

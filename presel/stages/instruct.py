@@ -11,8 +11,8 @@ ends at the money cap has paid for the beginning of the ranking: exactly what a 
 
 With `on_cap: publish` such a run does not end: what is not paid for is rejected as `cap_reached`, its seat stays empty, and the
 table is unfinished (`presel.tables.unfinished`): the next run asks for the rest, and buys nothing twice. The same goes for
-`unavailable`, a request that got no answer while nobody else did, and for a picture that could not be read this time: whoever
-came in for it makes room again.
+`unavailable`, a request that got no answer while nobody else did, and for a picture that could not be read this time: its
+replacement makes room again.
 """
 
 from __future__ import annotations

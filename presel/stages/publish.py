@@ -209,7 +209,7 @@ def _publish(
 
 
 def _nothing(content: Content) -> PreselError:
-    """No version of nothing: whoever waits for a dataset must not find an empty one, nor an exit code of 0."""
+    """Why an empty dataset is not published: a reader must find neither an empty version nor exit code 0."""
     counted = Counter(content.rejects["reason"].to_pylist()).most_common(5)
     why = ", ".join(f"{count:,} {reason}" for reason, count in counted) or "nothing was chosen"
     error = BudgetExceeded if content.unpaid else SupplyError

@@ -122,7 +122,7 @@ def _entry(path: str, file: Path) -> Entry:
 
 
 def _stat(file: Path) -> os.stat_result:
-    """Of what a link points to, or of the link itself when that is gone or a loop: it is listed, and reading it says so."""
+    """Of a link's target; of the link itself if the target is gone or a loop. It is then listed, and reading it fails."""
     try:
         return file.stat()
     except FileNotFoundError:

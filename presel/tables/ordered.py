@@ -1,8 +1,8 @@
 """Tables of any size in the order of a column of text: sorted in pieces, which wait on disk, and read side by side.
 
-The keys of ten million images took 3.9 GB while they were sorted in memory, the records of a large version as much. But what is
-compared or joined by a key needs no other rows than those of that key. So tables are read in ranges of the key, the same ranges
-of every table that is read beside, and whoever reads does to each range what he would do to the whole.
+The keys of ten million images took 3.9 GB while they were sorted in memory, the records of a large version as much. But to
+compare or join by a key, only the rows of that key are needed. So all tables are read side by side in the same ranges of the
+key, and the caller does to each range what it would do to the whole.
 
 Memory: a piece while it is sorted (64 MB, some three times), later a megabyte of each piece. What fits into one piece never
 goes to the disk.

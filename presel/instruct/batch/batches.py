@@ -1,8 +1,8 @@
 """Batch mode: requests are gathered into files, and their answers come within a day at half the price.
 
 The same ledger, the same keys, the same money: a lease pays for one batch, and is what its metadata name. A batch is not
-lost with the process that asked for it. Whoever opens the store next, in whatever mode, finds its lease, fetches its
-answers and settles it (batch_run.py); until then nobody else may buy what it asks.
+lost with the process that asked for it. The next process that opens the store, in either mode, finds its lease,
+fetches its answers and settles it (`run.py`). Until then no other process may buy what it asks.
 
 Pictures go from the encoder to a file on the local disk, so memory holds the requests, about 5 kB each, and never
 the pictures of 50,000 of them.

@@ -188,7 +188,7 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _described(text: str) -> dict[str, Any] | None:
-    """A batch; without an id and a status it is none, and nobody would ever see it end."""
+    """A batch as the provider describes it; None without an id and a status, since its end could never be seen."""
     found = _object(text)
     return found if found and found.get("id") and isinstance(found.get("status"), str) else None
 

@@ -107,12 +107,12 @@ class Runner:
             raise
 
     async def is_elsewhere(self, lease: Lease) -> bool:
-        """Whether a batch is at another endpoint than ours: then it is none of our business, and has none of our keys."""
+        """Whether a batch is at another endpoint than ours. Then it holds none of our keys, and we leave it alone."""
         intent = await self.io(self.log.intent, lease.number)
         return intent is not None and intent["base_url"] != self.base_url
 
     async def fetch(self, lease: Lease) -> dict[str, End] | None:
-        """What became of a batch that another process began; None: there is none (any more), and its lease is settled."""
+        """What became of a batch that another process began; None if there is none (any more) and its lease is settled."""
         name = await self.io(self.log.batch, lease.number)
         if name is None:
             found = await self._left_behind(lease)
@@ -192,7 +192,7 @@ class Runner:
         return {"presel_store": store, "presel_lease": str(lease.number), "presel_file": digest}
 
     async def _created(self, lease: Lease, file: str, metadata: dict[str, str]) -> Batch | None:
-        """A batch of an uploaded file; None: there certainly is none, and never will be one of this file."""
+        """A batch of an uploaded file; None if there certainly is none and never will be."""
         try:
             batch = await self.api.create(file, metadata)
         except EndpointRefused:  # that is an answer: there is none. But servers have refused what they created

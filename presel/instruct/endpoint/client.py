@@ -3,7 +3,7 @@
 A request is one connection: what else a server or a proxy says on it (an answer sent twice, a body longer than announced, an
 answer to a request that was never sent) ends with it, and cannot become another picture's answer. httpx2 keeps connections
 by default and would read what is left over as the next answer; and a new connection is cheaper than its pool
-(docs/decisions.md). Whoever gives a request's name back says by it which one was answered.
+(docs/decisions.md). If a server returns the name of a request, that name says which request was answered.
 
 Nothing is retried by itself: a time-out that a library retries can be billed twice without anybody counting. A library's
 time-out is per read, so a body that trickles would never end: the whole request has a deadline, and a body a largest size,

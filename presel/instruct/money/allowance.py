@@ -29,10 +29,10 @@ class Allowance:
         self._images += images
 
     def affordable(self, wanted: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
-        """The first of the wanted requests (key, upper price) that what was announced has room for.
+        """The first of the wanted requests (key, upper price) that fit into the announced price.
 
-        Whoever announces nothing asks as much as the cap allows. Raises BudgetExceeded when there is room for none, and no
-        bill is out that may be lower than its upper price.
+        If nothing was announced, only the cap limits them. Raises BudgetExceeded when none fits and no bill is out that may be
+        lower than its upper price.
         """
         if not self._images:
             return wanted

@@ -5,7 +5,7 @@
     ledger/lost/00000007-<key>.json       a try that was sent and brought no answer
     ledger/totals/00000063.json           the sum of all leases up to 63, so that nobody has to read them again
 
-What money.py needs of it: whoever holds number n has read every lease before n. That is why a number is claimed only right
+The money cap rests on this: the holder of number n has read every lease before n. So a number is claimed only right
 behind the last one read, and a claim that loses reads on before it tries again. A number whose file is gone is not free: the
 next lease, or its own settlement, shows that it was taken.
 """

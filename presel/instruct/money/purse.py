@@ -1,9 +1,9 @@
 """The money cap: a durable log of leases that any number of workers write without a server between them.
 
 Before a request may be sent it is part of a lease: `<store>/ledger/leases/<n>.json`, which names the request keys and what
-each may cost at most. A lease takes the next free number by conditional create, so whoever gets number n has read
-all leases before it; the sum over them plus its own amount stays within the cap or it is not written. That is the
-whole proof: with an exact `create` the cap holds for threads, processes and machines, in any interleaving.
+each may cost at most. A lease takes the next free number by conditional create, so a process that gets number n
+has read all leases before it. It writes its own only if the sum stays within the cap. That is the whole
+proof: with an exact `create` the cap holds for threads, processes and machines, in any interleaving.
 
 When all its requests have ended the lease is settled: `<n>-settled.json` says what was really spent (and what may
 have been, for tries that were sent and never answered), and the rest is free again. The lease of a killed worker
@@ -92,7 +92,7 @@ class Purse:
                 _paid[self._log.store.locate(LEASES)] += spent + lost
 
     def lose(self, lease: Lease, key: str) -> None:
-        """Note that a try was sent and brought no answer: if we die before we settle, whoever settles for us must know."""
+        """Note that a try was sent and brought no answer, for the process that settles for us if we die first."""
         self._log.note_lost(lease, key)
 
     def taken(self, lease: Lease) -> bool:
@@ -148,7 +148,7 @@ class Purse:
     # --- what the dead left --------------------------------------------------------------------------------------------------
 
     def _settle_the_dead(self) -> bool:
-        """Batches excepted: they are not lost with their owner, and whoever is here fetches them (batches.py)."""
+        """Except for batches: they outlive their owner, and any other process fetches them (batches.py)."""
         others = [lease for lease in self._log.open.values() if lease.owner != self.owner.id]
         with_batches = {lease.owner for lease in others if lease.batch}
         dead = sorted(

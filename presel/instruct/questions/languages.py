@@ -2,7 +2,7 @@
 
 A check, not a detector: it says no only when it is sure, because every no costs a second answer. Two things make it sure:
 the script (an answer in Latin letters where Japanese was asked for), and, among languages of Latin script, their
-commonest words. Short texts are let pass: nobody can tell the language of "Two.".
+commonest words. Short texts pass: nobody can tell the language of "Two.".
 """
 
 from __future__ import annotations
