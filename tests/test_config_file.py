@@ -118,3 +118,20 @@ def test_where_an_export_goes_and_what_is_kept_apart_start_from_the_files_folder
     config = load(path)
     assert config.export.to == str(tmp_path / "train")
     assert config.exclude == (str(tmp_path / "tests"), "s3://b/t")
+
+
+def test_a_mistake_in_an_override_names_the_override_and_no_line_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "presel.yaml"
+    path.write_text("source:\n  uri: pool\nstore: s\ngenerator: {max_cost: 5}\nbudget:\n  share: 0.1\n")
+    with pytest.raises(ConfigError) as raised:
+        load(path, ["budget.share=7"])
+    assert "--set budget.share=7: budget.share:" in str(raised.value)
+    assert "presel.yaml:" not in str(raised.value)
+
+
+@pytest.mark.parametrize("said", ["15%", "15 %", "15.0%", "0.15"])
+def test_a_share_may_be_written_in_per_cent(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "presel.yaml"
+    path.write_text(f"source:\n  uri: pool\nstore: s\ngenerator: {{max_cost: 5}}\nbudget:\n  share: {said}\n")
+    assert load(path).budget.share == pytest.approx(0.15)
+    assert load(path, ["reference.share=5%"]).reference.share == pytest.approx(0.05)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from presel import __version__
 from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start, stopping
 from presel.cli.console import explain_failure
 from presel.errors import PreselError
@@ -14,10 +16,22 @@ app = typer.Typer(
     name="presel",
     help="Choose the images worth instructing, and pay only for those.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+@app.callback()
+def _presel(
+    version: Annotated[bool, typer.Option("--version", help="Say which presel this is.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"presel {__version__}")
+        raise typer.Exit
+
+
 app.command("init")(start.init)
 app.command("doctor")(doctor.doctor)
 app.command("plan")(run.plan)

@@ -8,18 +8,25 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
+import time
 from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import typer
 
 from presel import __version__
 from presel.cli.console import screen, show, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.cli.private_server import HOME
 from presel.config import RefreshConfig, installed
 from presel.config.file import load
 from presel.errors import AlreadyExists, MissingExtra, PreselError, require
+from presel.storage import trust
 
+_ANSWER, _PATIENCE = 5.0, 60.0
+"""Seconds for an answer over the network, and for everything together, which loads an encoder."""
 Level = Literal["ok", "warning", "error"]
 
 
@@ -32,8 +39,11 @@ class Finding(NamedTuple):
 
 def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
     """Does everything that a run needs answer, from the source to the Prefect server? Exit code 1 if something is amiss."""
+    from presel.cli.prefect_run import directly_to_loopback
+
     settings = load(config, overrides)
-    findings = [Finding("config", "ok", f"{config} is valid"), *(_tried(check, settings) for check in CHECKS)]
+    directly_to_loopback()
+    findings = [Finding("config", "ok", f"{config} is valid"), *_all_at_once(settings)]
 
     def words() -> None:
         marks = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "error": "[red]error  [/]"}
@@ -44,6 +54,26 @@ def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
     show([finding._asdict() for finding in findings], as_json, words)
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _all_at_once(settings: RefreshConfig) -> list[Finding]:
+    """Every check in a thread of its own, so that one thing which does not answer is not waited for by the others."""
+    done: dict[str, Finding] = {}
+
+    def tried(check: Callable[[RefreshConfig], Finding]) -> None:
+        done[check.__name__] = _tried(check, settings)
+
+    threads = [threading.Thread(target=tried, args=(check,), daemon=True) for check in CHECKS]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    late = "look at what it names in the configuration, and at the network"
+    return [
+        done.get(check.__name__) or Finding(check.__name__, "error", f"no answer within {_PATIENCE:.0f} s", late)
+        for check in CHECKS
+    ]
 
 
 def _tried(check: Callable[[RefreshConfig], Finding], settings: RefreshConfig) -> Finding:
@@ -92,7 +122,7 @@ def store(settings: RefreshConfig) -> Finding:
 def credentials(settings: RefreshConfig) -> Finding:
     name = settings.generator.api_key_env
     if not os.environ.get(name):
-        return Finding("api key", "error", f"${name} is not set", f"export {name}=...")
+        return Finding("api key", "error", f"${name} is not set", f"export {name}=...; `presel plan` needs none")
     return Finding("api key", "ok", f"${name} is set")
 
 
@@ -115,7 +145,8 @@ def _answers(
     import httpx2
 
     try:
-        answer = httpx2.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), timeout=10)
+        how: dict[str, Any] = {"timeout": _ANSWER, "verify": trust.context()}
+        answer = httpx2.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), **how)
     except httpx2.HTTPError as error:
         return Finding(check, "error", f"{url} does not answer ({type(error).__name__})", f"check {field}")
     if answer.status_code in (401, 403):
@@ -166,6 +197,16 @@ def reference(settings: RefreshConfig) -> Finding:
     return Finding("reference", "ok", f"the processor of {config.model} loads; its weights are read by the first run")
 
 
+def network(_settings: RefreshConfig) -> Finding:
+    """What stands between this machine and the others: whose certificates count, which proxy is gone through."""
+    found = trust.named()
+    trust.bundle()
+    said = [f"certificates of {path} ({name}) are trusted beside the usual ones" for name, path in found.items()]
+    proxies = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if os.environ.get(name)]
+    said += [f"{' and '.join(proxies)} for other machines, none for this one"] if proxies else []
+    return Finding("network", "ok", "; ".join(said) or "the usual certificates, no proxy")
+
+
 def gpu(_settings: RefreshConfig) -> Finding:
     try:
         require("models", "a GPU")
@@ -175,7 +216,7 @@ def gpu(_settings: RefreshConfig) -> Finding:
 
     if torch.cuda.is_available():
         return Finding("gpu", "ok", torch.cuda.get_device_name(0))
-    return Finding("gpu", "warning", "none: embedding and the reference model run on the CPU")
+    return Finding("gpu", "warning", "none: a run goes on without, embedding and fitting take longer")
 
 
 def server(settings: RefreshConfig) -> Finding:
@@ -189,9 +230,9 @@ def server(settings: RefreshConfig) -> Finding:
 
     url = PREFECT_API_URL.value()
     if not url:
-        return Finding("prefect", "ok", "no server configured: a private one is started for each run")
+        return Finding("prefect", "ok", _private())
     try:
-        httpx.get(f"{url}/health", timeout=10).raise_for_status()
+        httpx.get(f"{url}/health", timeout=_ANSWER, verify=trust.context()).raise_for_status()
     except httpx.HTTPError as error:
         fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
         return Finding("prefect", "error", f"{url} does not answer ({type(error).__name__})", fix)
@@ -207,8 +248,16 @@ def server(settings: RefreshConfig) -> Finding:
     return Finding("prefect", "ok", f"{url} answers; {what}")
 
 
+def _private() -> str:
+    said = "no server configured: a private one is started for each run"
+    home = os.environ.get("PREFECT_HOME", "")
+    moved = Path(home).name.startswith(HOME)
+    return f"{said}, below {home}, as Prefect's own folder cannot be written (PREFECT_HOME names it)" if moved else said
+
+
 CHECKS: tuple[Callable[[RefreshConfig], Finding], ...] = (
     install,
+    network,
     source,
     store,
     credentials,

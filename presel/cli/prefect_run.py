@@ -23,6 +23,7 @@ from presel.errors import EndpointUnavailable, require
 from presel.progress import listening
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
+from presel.storage import trust
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -65,6 +66,8 @@ def quiet(private: bool | None = None) -> None:
     """
     require("flows", "a command that runs a flow")
     directly_to_loopback()
+    if file := trust.bundle():
+        os.environ["SSL_CERT_FILE"] = file  # Prefect, httpx and OpenSSL look there, and nowhere else
     alone = server_address() is None if private is None else private
     for name, value in {**_QUIET, **(_PRIVATE_SERVER if alone else {})}.items():
         os.environ.setdefault(name, value)

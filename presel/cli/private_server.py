@@ -24,6 +24,8 @@ _ANOTHER_SERVER = re.compile(
     r"PREFECT_(SERVER_)?(API_)?(DATABASE|AUTH_STRING|MESSAGING|REDIS|EVENTS_CAUSAL|CONCURRENCY_LEASE|BASE_PATH|DOCKET)"
 )
 """Settings of a server that stays: where it keeps what it knows, and who may ask it."""
+HOME = "presel-prefect-"
+"""How the name of a temporary home begins."""
 _EVERY = 1.0
 """Seconds between two looks at whether the parent is there."""
 
@@ -36,7 +38,7 @@ def writable_home() -> str | None:
         with tempfile.TemporaryFile(dir=usual):
             return None
     except OSError:
-        own = tempfile.mkdtemp(prefix="presel-prefect-")
+        own = tempfile.mkdtemp(prefix=HOME)
         atexit.register(shutil.rmtree, own, ignore_errors=True)
         return own
 

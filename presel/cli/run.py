@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from presel.cli import free_plan
 from presel.cli.console import screen, show, table
 from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
 from presel.cli.prefect_run import Finished, run_flow
@@ -49,11 +50,15 @@ def plan(
 ) -> None:
     """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
     settings = _for_once(load(config, overrides), rebase, accept_shrink)
+    free_plan.check_generator(settings.generator, may_spend=reference > 0)
     heard: list[Progress] = []
     try:
         with listening(heard.append):
             record = run_flow("plan", _allowed(settings, reference)).record
     except BudgetExceeded as error:
+        if not reference and any("at_most_usd" in event.figures for event in heard):
+            free_plan.show_free(settings, as_json)
+            return
         raise _not_allowed(error, config, reference, heard) from error
     of_run = Summary(record)
     rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
@@ -95,7 +100,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """One refresh: choose, instruct, publish. What is done or paid for already is reused."""
-    finished = run_flow("refresh", _for_once(load(config, overrides), rebase, accept_shrink))
+    settings = _for_once(load(config, overrides), rebase, accept_shrink)
+    free_plan.check_generator(settings.generator, may_spend=True)
+    finished = run_flow("refresh", settings)
     show(run_result(finished), as_json, lambda: show_run(finished))
 
 

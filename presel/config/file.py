@@ -35,12 +35,13 @@ def load(path: Path, overrides: Iterable[str] = ()) -> RefreshConfig:
         fix = f"write one with `presel init {path}`"
         raise ConfigError("the configuration cannot be read", where=str(path), fix=fix) from error
     tree, data = _parse(text, str(path))
+    overrides = list(overrides)
     for override in overrides:
         _override(data, override)
     try:
         return resolved(RefreshConfig.model_validate(data), path.parent)
     except ValidationError as error:
-        raise _explained(error, tree, str(path)) from None
+        raise _explained(error, tree, str(path), overrides) from None
 
 
 def _parse(text: str, where: str) -> tuple[yaml.Node | None, dict[str, Any]]:
@@ -76,15 +77,25 @@ def _not_yaml(error: yaml.YAMLError, where: str) -> ConfigError:
     return ConfigError(f"not valid YAML: {said}", where=f"{where}:{mark.line + 1}" if mark else where)
 
 
-def _explained(error: ValidationError, tree: yaml.Node | None, where: str) -> ConfigError:
+def _explained(error: ValidationError, tree: yaml.Node | None, where: str, overrides: Sequence[str]) -> ConfigError:
     lines = []
     for item in error.errors():
         location = _without_union_tags(item["loc"])
-        line = _line_of(tree, location)
+        place = _override_of(location, overrides) or f"{where}:{_line_of(tree, location)}"
         name = ".".join(str(part) for part in location) or "configuration"
-        lines.append(f"{where}:{line}: {name}: {_said(item['type'], item['msg'], item['input'], location)}")
+        lines.append(f"{place}: {name}: {_said(item['type'], item['msg'], item['input'], location)}")
     count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     return ConfigError("\n  ".join([f"{count} in the configuration, nothing was started:", *dict.fromkeys(lines)]))
+
+
+def _override_of(location: Location, overrides: Sequence[str]) -> str | None:
+    """The last override that says something at, above or below this place: a file's line has no part in it."""
+    for override in reversed(overrides):
+        parts = override.partition("=")[0].split(".")
+        said = [str(part) for part in location]
+        if parts == said[: len(parts)]:
+            return f"--set {override}"
+    return None
 
 
 def _said(kind: str, message: str, got: object, location: Location) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 SECRET = "secret"
 """The kind of a mistake whose value is not said back: it is a secret in a place where none may be."""
 
-Share = Annotated[float, Field(gt=0, le=1)]
+
+def _per_cent(value: object) -> object:
+    """`15%` is what people write, and means one thing."""
+    said = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*%\s*", value) if isinstance(value, str) else None
+    return float(said[1]) / 100 if said else value
+
+
+PerCent = BeforeValidator(_per_cent)
+Share = Annotated[float, Field(gt=0, le=1), PerCent]
 
 
 class Section(BaseModel):

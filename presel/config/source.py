@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from presel.config.address import address
-from presel.config.section import Section
+from presel.config.section import PerCent, Section
 from presel.keys import Operational, SettledByStage
 
 
@@ -72,7 +72,7 @@ class SourceConfig(Section):
         description="globs of files and folders that are not part of the pool, as if they were not there: "
         "`lost+found` and `*.tmp` wherever they are, `raw/**/thumbs` by its path from `uri`",
     )
-    may_shrink: Annotated[float, Field(ge=0, le=1), Operational] = Field(
+    may_shrink: Annotated[float, Field(ge=0, le=1), PerCent, Operational] = Field(
         0.2,
         description="share of the last version's usable images, or of its records, that may be gone from the pool; "
         "a run that finds more gone ends before it buys anything. `presel run --accept-shrink` is 1 for once",

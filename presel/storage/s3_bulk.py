@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from presel.storage import trust
 from presel.storage.s3_client import Identity, client, credentials, session
 from presel.storage.s3_errors import translated_bulk
 
@@ -55,10 +57,18 @@ def bulk_store(identity: Identity, bucket: str) -> BulkStore:
         request_payer=access.requester_pays,
         credential_provider=Boto3CredentialProvider(session(identity)) if signed else None,
         skip_signature=not signed,
-        client_options={"allow_http": True, "timeout": LONGEST, "read_timeout": LONGEST / 2, "connect_timeout": "10s"},
+        client_options=_options(),
         retry_config={
             "max_retries": identity.attempts - 1,
             "retry_timeout": LONGEST,
             "backoff": {"base": 2, "init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15)},
         },
     )
+
+
+def _options() -> Any:
+    """Of a connection. obstore looks at no variable for certificates."""
+    file = trust.bundle()
+    trusted = {"root_certificate": Path(file).read_bytes()} if file else {}
+    clocks = {"timeout": LONGEST, "read_timeout": LONGEST / 2, "connect_timeout": "10s"}
+    return {"allow_http": True, **clocks, **trusted}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from presel.config import S3Config
 from presel.errors import ConfigError
+from presel.storage import trust
 from presel.storage.s3_deadline import hurry
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _SETTINGS = (
     "AWS_CONFIG_FILE",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_MAX_ATTEMPTS",
+    "AWS_REQUEST_CHECKSUM_CALCULATION",
+    *trust.VARIABLES,
 )
 
 READ_TIMEOUT = 60
@@ -93,6 +96,8 @@ def client(who: Identity, signature: str | None = None) -> S3Client:
         read_timeout=READ_TIMEOUT,
         **options,
     )
-    made: S3Client = session(who).client("s3", config=config, endpoint_url=who.access.endpoint_url)
+    made: S3Client = session(who).client(
+        "s3", config=config, endpoint_url=who.access.endpoint_url, verify=trust.bundle()
+    )
     hurry(made)
     return made

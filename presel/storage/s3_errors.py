@@ -65,6 +65,15 @@ _CALLER = {
     "AllAccessDisabled": "the bucket's owner has to enable it again",
 }
 """Codes that say nothing about an object, and what the caller has to do."""
+_HEADERS = {
+    re.compile(
+        r"checksum|trailer|crc32|crc64|content-?sha256", re.I
+    ): "export AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
+    re.compile(
+        r"optional-object-attributes|if-(none-)?match", re.I
+    ): "upgrade the server, or keep the store on another one",
+}
+"""Headers that newer clients send and some servers (R2, B2, older MinIO) refuse, and what helps."""
 _CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
 NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
 
@@ -144,7 +153,16 @@ def _from_response(error: Any, where: str) -> StorageError:
     code, message = said.get("Code", ""), said.get("Message", "")
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     return (
-        meaning(code, message, where)
+        _unknown_header(code, message, status, where)
+        or meaning(code, message, where)
         or meaning(status, message, where)
         or StorageError(f"{code}: {message or error}", where=where)
     )
+
+
+def _unknown_header(code: str, message: str, status: str, where: str) -> StorageError | None:
+    """A refusal of the request's form, which every request of this kind meets: no object is at fault."""
+    if status not in ("400", "403", "501") or code == "BadDigest":
+        return None
+    fix = next((cure for said, cure in _HEADERS.items() if said.search(f"{code} {message}")), None)
+    return StorageError(f"{code}: {message}", where=where, fix=fix) if fix else None

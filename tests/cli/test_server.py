@@ -19,9 +19,8 @@ def test_a_server_that_does_not_answer_is_named_in_one_line(command: str, tmp_pa
     config.write_text(render(source__uri=str(tmp_path), store=str(tmp_path / "store")))
     url = f"http://127.0.0.1:{free_port()}/api"
     arguments = [sys.executable, "-m", "presel.cli", command, "-c", str(config)]
-    done = subprocess.run(
-        arguments, env={**os.environ, "PREFECT_API_URL": url}, capture_output=True, text=True, timeout=60, check=False
-    )
+    told = {**os.environ, "PREFECT_API_URL": url, "OPENAI_API_KEY": "word"}
+    done = subprocess.run(arguments, env=told, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 6
     [line] = done.stderr.strip().splitlines()
     assert line.startswith(f"EndpointUnavailable {url}: the Prefect server does not answer")

@@ -173,7 +173,7 @@ def test_over_tls_only_a_trusted_server_is_told_anything(
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     serving.load_cert_chain(file)
     trust = ssl.create_default_context(cafile=str(file) if trusted else None)
-    monkeypatch.setattr(module, "_trust", lambda: trust)
+    monkeypatch.setattr(module.trust, "context", lambda: trust)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         told.append(await received(reader))

@@ -19,10 +19,8 @@ import json
 import os
 import re
 import secrets
-import ssl
 import zlib
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -35,6 +33,7 @@ from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Failed, Outcome
 from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.questions.request import Request
+from presel.storage import trust
 
 if TYPE_CHECKING:
     import openai
@@ -106,7 +105,7 @@ class Client:
 
     def _connections(self) -> httpx2.AsyncClient:
         return httpx2.AsyncClient(
-            verify=_trust(),
+            verify=trust.context(),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
             timeout=httpx2.Timeout(None, connect=15.0),
         )
@@ -138,12 +137,6 @@ def _unpacked(data: bytes, coding: str) -> bytes:
     if not unpacking.eof:
         raise httpx2.DecodingError("a packed body that is cut")
     return found
-
-
-@lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    """The certificates to trust: 60 ms to read, so once a process."""
-    return ssl.create_default_context()
 
 
 def resolved_base_url(base_url: str) -> str:
