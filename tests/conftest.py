@@ -5,6 +5,7 @@ or endpoints leaks into a test.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,14 @@ def environment_as_it_was() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def engines_may_be_opened() -> Iterator[None]:
+    """A test that ends a run tells the whole process to buy nothing more: the next one's engines are its own."""
+    yield
+    if (sharing := sys.modules.get("presel.instruct.sharing")) is not None:
+        sharing.resume()
 
 
 @pytest.fixture(scope="module")

@@ -218,7 +218,7 @@ def test_an_endpoint_without_batches_is_said_to_have_none(pool: Pool, monkeypatc
 def test_a_run_that_ends_while_a_batch_is_under_way_leaves_it_to_the_next(
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from presel.instruct.sharing import drain
+    from presel.instruct.sharing import drain, resume
 
     with serve(looks, batch_seconds=1.5) as endpoint:
         retrieve = BatchClient.retrieve
@@ -232,6 +232,7 @@ def test_a_run_that_ends_while_a_batch_is_under_way_leaves_it_to_the_next(
             pool.instruct(batch(endpoint.url), picked=6)
         assert spent(pool)["reserved_usd"] > 0
         monkeypatch.setattr(BatchClient, "retrieve", retrieve)
+        resume()
         ref = pool.instruct(batch(endpoint.url), picked=6)
     assert (ref.rows, endpoint.counts.batched) == (6, 6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,12 +12,6 @@ from presel.demo.endpoint import looks, serve
 from presel.errors import EndpointUnavailable
 from presel.instruct.sharing import drain, drained, resume
 from tests.instruct.pools import Pool, generator
-
-
-@pytest.fixture(autouse=True)
-def _resumed() -> Iterator[None]:
-    yield
-    resume()
 
 
 def test_after_a_drain_no_thread_opens_an_engine_and_nothing_is_sent(
