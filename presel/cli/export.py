@@ -59,7 +59,7 @@ def asked_for(config: RefreshConfig, **asked: Any) -> RefreshConfig:
     given = {name: value for name, value in asked.items() if value is not None}
     export = config.export.model_validate({**config.export.model_dump(), **given})
     if export.to is None:
-        raise ConfigError("nobody said where to export to", where="export.to", fix="name a folder or s3://… with --to")
+        raise ConfigError("no place to export to is named", where="export.to", fix="name a folder or s3://… with --to")
     return config.model_copy(update={"export": export})
 
 

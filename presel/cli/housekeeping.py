@@ -21,7 +21,7 @@ def gc(
     ] = 144.0,
     as_json: AsJson = False,
 ) -> None:
-    """What neither a version nor the latest record needs. Marks it; removes nothing without --delete."""
+    """Mark what neither a version nor the latest record needs. Removes nothing without --delete."""
     from presel.housekeeping.gc import collect
 
     found = collect(load(config, overrides).store, delete, timedelta(hours=grace))
@@ -51,7 +51,7 @@ def verify(
     pictures: Annotated[bool, typer.Option("--pictures", help="Read every published picture and compare it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Are a version's files, the tables it was made from and its paid answers what was written? Exit code 4 if not."""
+    """Check that a version's files, its tables and its paid answers are what was written. Exit code 4 if not."""
     from presel.dataset import versions
     from presel.errors import IntegrityError, NotFound
     from presel.housekeeping.verify import record_of

@@ -44,7 +44,7 @@ def export_dataset(
     """
     if export.to is None:
         raise ConfigError(
-            "nobody said where to export to", where="export.to", fix="name a folder or s3://bucket/prefix"
+            "no place to export to is named", where="export.to", fix="name a folder or s3://bucket/prefix"
         )
     split = split_of(dataset, store, twins_from or export.near_duplicate, export.validation)
     place = Place(export.to, _promise(dataset, export, about, split))
