@@ -28,6 +28,9 @@ test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP,
 evidence: $(READY) ## does the selection earn its money? benchmarks/replication, gone on from where it was; docs/evidence.md
 	$(BIN)/python -m benchmarks.replication $(ARGS)
 
+mutants: $(READY) ## do the tests notice wrong code? ARGS=presel/keys.py: one file; all of them take hours
+	$(BIN)/python -m benchmarks.mutants $(ARGS)
+
 check: $(READY) ## lint, format, types, import contracts, declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

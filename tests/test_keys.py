@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from enum import Enum
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from presel.config import ClusteringConfig, EncoderConfig, ReferenceModelConfig, RefreshConfig
 from presel.dataset.settings import portable
-from presel.keys import digest, image_id, sample_id, stage_key
+from presel.keys import canonical, digest, image_id, sample_id, stage_key
 from presel.tables.schemas import Part, TableRef
 
 names = st.text(max_size=20)
@@ -105,3 +106,32 @@ def test_a_file_has_the_digest_of_its_bytes_wherever_it_was_read_to_and_however_
     file = io.BytesIO(data)
     file.seek(7)
     assert digest(file) == digest(data) == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_cannot_write_is_in_no_key(value: float):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        stage_key("s", 1, {"x": value})
+
+
+def test_a_tuple_counts_as_a_list_and_bytes_as_nothing_that_a_key_can_hold():
+    assert stage_key("s", 1, {"x": (1, "a")}) == stage_key("s", 1, {"x": [1, "a"]})
+    with pytest.raises(TypeError, match="a bytes has no canonical form: pass a table reference or a config section"):
+        stage_key("s", 1, {"x": b"ab"})
+
+
+def test_a_mapping_in_an_input_counts_by_its_content_whatever_its_order_and_the_type_of_its_names():
+    assert list(canonical({"b": 1, "a": {"d": 1, "c": 2}, 3: 0})) == ["3", "a", "b"]
+    assert list(canonical({"b": 1, "a": {"d": 1, "c": 2}})["a"]) == ["c", "d"]
+
+
+def test_a_choice_counts_by_its_value():
+    class Choice(Enum):
+        ONE = "one"
+
+    assert canonical(Choice.ONE) == "one"
+
+
+def test_settings_are_named_in_one_order():
+    names = list(canonical(EncoderConfig()))
+    assert names == sorted(names)
