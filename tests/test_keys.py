@@ -99,6 +99,7 @@ def test_ids_are_what_they_have_always_been():
     assert image_id("photos/a.jpg", etag, "chart") == "078eadcb900767d73704335fdeff7762"
     assert sample_id("Straße", "ü\n") == "9f75bc5f0d6a5c0ba4c80fd6de38cffb"
     assert stage_key("rank", 3, {"seed": 0, "task": "é"}) == "4cedfea5b7c97bb22c2c0875c5ab8405"
+    assert stage_key("rank", 3, {"samples": table()}) == "5dc2acd9aa186d843a590e242c45bdce"
 
 
 def test_a_file_has_the_digest_of_its_bytes_wherever_it_was_read_to_and_however_long_it_is():
