@@ -7,7 +7,7 @@ CLUSTERS := $(VENV)/.clusters
 # Two torch threads on a busy machine can fall to a tenth of their speed while they spin for each other.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo install test quick test-system evidence check format clean
+.PHONY: demo install test quick test-system test-outside evidence mutants check format clean
 
 demo: $(READY) ## set up, then run the whole refresh on the embedded default
 	$(BIN)/presel demo $(ARGS)
@@ -23,7 +23,11 @@ quick: $(READY) ## every test that needs no server, browser, model or process
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 35 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \
 		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py \
-		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/docs/test_tutorial.py tests/export/test_consumers.py tests/test_replication.py tests/system $(ARGS)
+		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/system --ignore=tests/system/test_4_wheel.py $(ARGS)
+
+test-outside: $(CLUSTERS) ## the wheel in an empty folder, the tutorial, trainers that read an export, the evidence in small
+	PRESEL_SYSTEM=1 $(BIN)/pytest -o faulthandler_timeout=900 \
+		tests/system/test_4_wheel.py tests/docs/test_tutorial.py tests/export/test_consumers.py tests/test_replication.py $(ARGS)
 
 evidence: $(READY) ## does the selection earn its money? benchmarks/replication, gone on from where it was; docs/evidence.md
 	$(BIN)/python -m benchmarks.replication $(ARGS)

@@ -121,7 +121,7 @@ def test_a_folder_without_a_truth_or_without_a_split_is_refused(tmp_path: Path) 
         _ = Pool(tmp_path).rows
 
 
-@pytest.mark.skipif("PRESEL_SYSTEM" not in os.environ, reason="half a minute: make test-system")
+@pytest.mark.skipif("PRESEL_SYSTEM" not in os.environ, reason="half a minute: make test-outside")
 def test_the_whole_replication_at_toy_size_and_gone_on_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from benchmarks.replication.__main__ import main
     from benchmarks.replication.drawn import draw_pool

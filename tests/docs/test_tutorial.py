@@ -1,4 +1,4 @@
-"""Every command of the tutorial, in its order, in one shell; ten minutes, so `make test-system` runs it."""
+"""Every command of the tutorial, in its order, in one shell; ten minutes, so `make test-outside` runs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_the_tutorial_has_its_eight_steps() -> None:
     assert len(COMMANDS) >= 8
 
 
-@pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="takes minutes: `make test-system` runs it")
+@pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="takes minutes: `make test-outside` runs it")
 def test_every_command_of_the_tutorial_succeeds(tmp_path: Path) -> None:
     script = "\n".join(["set -eu", "trap 'kill $(jobs -p) 2>/dev/null' EXIT", *COMMANDS])
     paths = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

@@ -22,7 +22,7 @@ from presel.demo.lvlm import base_folder
 from presel.export import export_version
 from tests.export.pool import every_kind, publish
 
-pytestmark = pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="trains: `make test-system` runs it")
+pytestmark = pytest.mark.skipif(not os.environ.get("PRESEL_SYSTEM"), reason="trains: `make test-outside` runs it")
 READ = """
 import pickle, sys
 import numpy as np
