@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from presel.errors import __version__
+
 if TYPE_CHECKING:
     from presel.api.datasets import open_dataset
     from presel.api.picks import plan, select
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from presel.errors import PreselError
 
 __all__ = ["PreselError", "__version__", "irs", "open_dataset", "plan", "select"]
-__version__ = "0.1.0"
 
 _FROM = {
     "select": "presel.api.picks",

@@ -48,6 +48,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Modules that the light core does without, by the extra of the distribution that brings them."""
 
+__version__ = "0.1.0"
+
 
 @cache
 def require(extra: str, purpose: str) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from presel import __version__
 from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start, stopping
 from presel.cli.console import explain_failure
-from presel.errors import PreselError
+from presel.errors import PreselError, __version__
 
 app = typer.Typer(
     name="presel",

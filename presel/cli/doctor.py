@@ -16,13 +16,12 @@ from typing import Any, Literal, NamedTuple
 
 import typer
 
-from presel import __version__
 from presel.cli.console import screen, show, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.private_server import HOME
 from presel.config import RefreshConfig, installed
 from presel.config.file import load
-from presel.errors import AlreadyExists, MissingExtra, PreselError, require
+from presel.errors import AlreadyExists, MissingExtra, PreselError, __version__, require
 from presel.storage import trust
 
 _ANSWER, _PATIENCE = 5.0, 60.0

@@ -24,7 +24,7 @@ from presel.tables.schemas import INSTRUCTIONS, INT, REAL, TEXT
 MARKER = "<image>"
 DIGEST = "image_sha256"
 """The column of image digests: `content` once, which ms-swift takes for the answer (see `rows`)."""
-Turn = Mapping[str, str]
+Exchange = Mapping[str, str]
 Instruction = Mapping[str, Any]
 """A row of INSTRUCTIONS or RECORDS: `sample_id`, `task`, `key` and `turns` are read, the rest is left alone."""
 

@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from presel import __version__, progress
+from presel import progress
 from presel.config import DatasetConfig, ExportConfig, RefreshConfig, SourceConfig
 from presel.dataset import versions
-from presel.errors import ConfigError
+from presel.errors import ConfigError, __version__
 from presel.export.copying import copy_pictures
 from presel.export.formats import FORMATS
 from presel.export.job import Job

@@ -34,7 +34,7 @@ from presel.errors import EndpointRefused, EndpointUnavailable, PreselError
 from presel.images.reasons import Reason
 from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.endpoint.limits import Pace, backoff, retry_after
-from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.endpoint.outcomes import Answered, Declined, Failed, Outcome, Throttled
 from presel.instruct.given_up import GivenUp
 from presel.instruct.jobs import Desk, Job, Unanswerable
 from presel.instruct.keeping import insisted, keep
@@ -190,7 +190,7 @@ class Sending:
             await self._answered(job, outcome)
         elif isinstance(outcome, Throttled):
             await self._throttled(job, outcome, started)
-        elif isinstance(outcome, Rejected):
+        elif isinstance(outcome, Declined):
             self._pace.ended()
             if not await self._asked_otherwise(job, outcome):
                 await self._refused(job, outcome)
@@ -222,7 +222,7 @@ class Sending:
         self._desk.finish(job, kept, bought=True)
         await self._tell()
 
-    async def _asked_otherwise(self, job: Job, outcome: Rejected) -> bool:
+    async def _asked_otherwise(self, job: Job, outcome: Declined) -> bool:
         """A refusal that names a parameter: whether the request can be sent without it, or in another form."""
         self._accepted.learn(job.request, outcome.status, outcome.text)
         asked = self._accepted.fitted(job.request)
@@ -268,7 +268,7 @@ class Sending:
         waited = now - (job.throttled_since or now)
         return len(self._desk.jobs) < _DOWN and job.throttled >= self._generator.attempts and waited > _A_MINUTE
 
-    async def _refused(self, job: Job, outcome: Rejected) -> None:
+    async def _refused(self, job: Job, outcome: Declined) -> None:
         """A 4xx: about this picture, or about the whole configuration?"""
         self.done.refused += 1
         if self.done.answers:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from presel.config import ReferenceModelConfig
 from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel, load_backbone
-from presel.reference_model.conversation import Turn
 from presel.reference_model.plain import plain_losses
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from presel.reference_model.score import Losses, score
+from presel.tables.turn import Turn
 
 if TYPE_CHECKING:
     import torch

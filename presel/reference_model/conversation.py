@@ -17,17 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 from presel.errors import ModelError
 from presel.images.reasons import Reason
+from presel.tables.turn import Turn
 
 # Private-use characters: no template, tokenizer or annotator writes them.
 _SLOT = re.compile("\ue000([qr]\\d+)\ue001")
 TurnRule = Literal["masked", "joined"]
-
-
-class Turn(NamedTuple):
-    """One question about the image and its response."""
-
-    question: str
-    response: str
 
 
 class Rendered(NamedTuple):

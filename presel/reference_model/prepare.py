@@ -14,7 +14,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from presel.images.reasons import Reason
-from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
+from presel.reference_model.conversation import ChatFormat, Rendered, TurnRule, question_free
+from presel.tables.turn import Turn
 
 if TYPE_CHECKING:
     import torch

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from presel.concurrency.ahead import ahead
 from presel.config import ImageConfig, SourceConfig
 from presel.images import Rejected
-from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
 from presel.sources import open_source
+from presel.tables.turn import Turn
 
 if TYPE_CHECKING:
     from PIL import Image

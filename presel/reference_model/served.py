@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 from presel.config import ServedConfig
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable, ModelError, require
 from presel.images.reasons import Reason
-from presel.reference_model.conversation import ChatFormat, Rendered, Turn, TurnRule, question_free
+from presel.reference_model.conversation import ChatFormat, Rendered, TurnRule, question_free
 from presel.reference_model.prepare import Unusable, expansion_of
 from presel.reference_model.reading import Sample, read_ahead
 from presel.reference_model.score import Losses
+from presel.tables.turn import Turn
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
-from presel import __version__
 from presel.config import RefreshConfig
-from presel.errors import IntegrityError, NotFound
+from presel.errors import IntegrityError, NotFound, __version__
 from presel.storage import open_store
 from presel.storage.sealed import seal, unseal
 from presel.tables.schemas import DatasetRef, Reference, TableRef

@@ -31,14 +31,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import __version__, progress
+from presel import progress
 from presel.config import RefreshConfig
 from presel.dataset import history, trainer_formats, versions
 from presel.dataset.changes import ANSWER, diff, drift
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.dataset.trainer_formats import RECORDS
-from presel.errors import BudgetExceeded, PreselError, StorageError, SupplyError
+from presel.errors import BudgetExceeded, PreselError, StorageError, SupplyError, __version__
 from presel.images.reasons import Reason
 from presel.report.card import card
 from presel.runs.refused import refused

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from presel.errors import ConfigError
+from presel.keys import digest
 
 _made: set[str] = set()
 VARIABLES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -49,11 +50,26 @@ def _context(file: str | None) -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _written(files: tuple[tuple[str, str], ...]) -> str:
+    """The file of all certificates, named by its content: a killed process leaves nothing that piles up."""
     texts = [*_usual(), *(_read(name, Path(path)) for name, path in files)]
-    with tempfile.NamedTemporaryFile("w", prefix="presel-trust-", suffix=".pem", delete=False) as out:
-        out.write("\n".join(dict.fromkeys(texts)))
-    _made.add(out.name)
-    atexit.register(Path(out.name).unlink, missing_ok=True)
+    data = "\n".join(dict.fromkeys(texts))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "presel"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        path = cache / f"trust-{digest(data.encode())[:16]}.pem"
+        if not path.is_file() or path.read_text() != data:
+            path = Path(_aside(data, cache)).replace(path)
+    except OSError:  # a home that cannot be written
+        path = Path(_aside(data, None))
+        atexit.register(path.unlink, missing_ok=True)
+    _made.add(str(path))
+    return str(path)
+
+
+def _aside(data: str, folder: Path | None) -> str:
+    """A file of its own that holds `data`; in the system's folder for temporary files where none is named."""
+    with tempfile.NamedTemporaryFile("w", dir=folder, prefix="presel-trust-", suffix=".pem", delete=False) as out:
+        out.write(data)
     return out.name
 
 

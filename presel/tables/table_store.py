@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import __version__
-from presel.errors import IntegrityError, NotFound
+from presel.errors import IntegrityError, NotFound, __version__
 from presel.images.reasons import Reason
 from presel.keys import digest
 from presel.storage import open_store

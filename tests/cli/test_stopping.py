@@ -24,6 +24,9 @@ from presel.demo.setting import ENDPOINT, KEY, demo_config, environment
 from tests.system.processes import descendants, until
 
 CTRL_C = b"\x03"
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("PRESEL_SYSTEM"), reason="whole runs, each with a server: `make test-system` has them"
+)
 
 
 class Run(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from presel.errors import ConfigError, EndpointRefused
 from presel.instruct.endpoint.client import Client, resolved_base_url
 from presel.instruct.endpoint.failures import FAILURES
-from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.endpoint.outcomes import Answered, Declined, Failed, Outcome, Throttled
 from presel.instruct.questions.request import opening
 from tests.instruct.pools import KEY_VARIABLE, SECRET, generator
 
@@ -158,7 +158,7 @@ def test_a_400_that_came_cut_is_asked_again_for_its_reason() -> None:
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_another_4xx_is_for_the_engine_to_judge(status: int) -> None:
-    assert isinstance(outcome(response(status, error("invalid_request"))), Rejected)
+    assert isinstance(outcome(response(status, error("invalid_request"))), Declined)
 
 
 @pytest.mark.parametrize("code", [429, "x"])
@@ -242,7 +242,7 @@ ERRORS = {
 def test_an_error_is_quoted_whatever_its_shape(shape: str) -> None:
     text, said = ERRORS[shape]
     found = outcome(response(400, text, kind="text/html" if shape == "a page" else "application/json"))
-    assert isinstance(found, Rejected)
+    assert isinstance(found, Declined)
     assert said in found.message
     assert len(found.message) < 1100
 

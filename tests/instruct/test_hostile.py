@@ -288,6 +288,7 @@ def test_the_last_requests_of_a_run_say_nothing_about_their_pictures_when_nobody
     pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nine are too few to call an endpoint down that has answered before; they are asked again by the next run. Ten are not."""
+    monkeypatch.setattr(limits, "PROBE_PAUSE", 0.5)
     settings = generator("${PRESEL_TEST_URL}", attempts=ATTEMPTS)
     with hostile(pool, {i: always(http(503, b"")) for i in range(2, 12)}) as endpoint:
         monkeypatch.setenv("PRESEL_TEST_URL", endpoint.url)

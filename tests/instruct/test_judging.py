@@ -7,9 +7,10 @@ import pytest
 from presel.config import PromptConfig
 from presel.demo.endpoint import looks, serve
 from presel.instruct.questions.judging import SCHEMA, judge
-from presel.instruct.questions.parsing import Problem, Turn
+from presel.instruct.questions.parsing import Problem
 from presel.instruct.questions.request import Request
 from presel.tables import table_store
+from presel.tables.turn import Turn
 from tests.instruct.pools import Pool, generator, reasons, rows
 from tests.instruct.test_parsing import OPENING, answer
 

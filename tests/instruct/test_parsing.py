@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from presel.config import GeneratorConfig
 from presel.instruct.ledger import Answer
 from presel.instruct.questions.dialogue import Instruction, follow
-from presel.instruct.questions.parsing import Problem, Turn, read
+from presel.instruct.questions.parsing import Problem, read
 from presel.instruct.questions.request import Request, opening
+from presel.tables.turn import Turn
 
 GOOD = {"question": "What colour is it?", "response": "Red."}
 OPENING = opening("c" * 64, "t", GeneratorConfig(max_cost=1.0))

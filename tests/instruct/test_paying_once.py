@@ -26,6 +26,7 @@ from presel.instruct.questions.schemas import SCHEMA
 from presel.storage import open_store
 from presel.storage.folder import FolderStore
 from presel.tables import table_store
+from presel.tables.turn import Turn
 from tests.instruct.pools import BATCH, Pool, generator, reasons, rows
 from tests.instruct.run_stage import Worker
 
@@ -123,7 +124,7 @@ def test_a_better_parser_is_replayed_from_the_ledger(pool: Pool, monkeypatch: py
 
         def improved(*asked):  # type: ignore[no-untyped-def]
             found = parsing.read(*asked)
-            return tuple(parsing.Turn(turn.question.upper(), turn.response) for turn in found)
+            return tuple(Turn(turn.question.upper(), turn.response) for turn in found)
 
         monkeypatch.setattr(dialogue, "read", improved)
         pool.forget_tables()

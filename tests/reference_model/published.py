@@ -10,10 +10,10 @@ import pyarrow as pa
 from presel.config import ImageConfig
 from presel.dataset import versions
 from presel.dataset.trainer_formats import DIGEST, RECORDS, messages_jsonl
-from presel.reference_model.conversation import Turn
 from presel.reference_model.reading import Sample
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef
+from presel.tables.turn import Turn
 from tests.reference_model.drawn import samples
 
 

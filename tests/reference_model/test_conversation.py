@@ -5,7 +5,8 @@ import copy
 import pytest
 
 from presel.errors import ModelError
-from presel.reference_model.conversation import ChatFormat, Turn, question_free
+from presel.reference_model.conversation import ChatFormat, question_free
+from presel.tables.turn import Turn
 
 TURNS = (Turn("What colour is it?", "It is red."), Turn("How many are there?", "There are two."))
 CHATML = (

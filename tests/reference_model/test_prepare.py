@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from presel.reference_model.conversation import ChatFormat, Turn, question_free
+from presel.reference_model.conversation import ChatFormat, question_free
 from presel.reference_model.prepare import Prepared, Preparer, Unusable
+from presel.tables.turn import Turn
 from tests.reference_model.drawn import ALL, prepared, samples
 
 PICTURE = Image.new("RGB", (80, 50), (200, 30, 30))

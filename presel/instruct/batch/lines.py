@@ -13,7 +13,7 @@ from typing import Any
 from presel.errors import EndpointRefused
 from presel.images.reasons import Reason
 from presel.instruct.endpoint.failures import Reading, out_of_credit
-from presel.instruct.endpoint.outcomes import Failed, Outcome, Rejected
+from presel.instruct.endpoint.outcomes import Declined, Failed, Outcome
 from presel.instruct.words import written
 
 
@@ -30,4 +30,4 @@ def outcome_of(line: Mapping[str, Any], reading: Reading) -> Outcome:
     except EndpointRefused as refused:  # the batch as a whole was accepted, so this is about the line
         if out_of_credit(text):  # or about the moment: that must not reject a picture
             return Failed(Reason.SERVER_ERROR, str(refused), billed=False)
-        return Rejected(status, str(refused))
+        return Declined(status, str(refused))

@@ -27,7 +27,7 @@ from presel.instruct.batch.lines import outcome_of
 from presel.instruct.batch.log import BatchLog
 from presel.instruct.endpoint.accepted import Accepted
 from presel.instruct.endpoint.failures import Reading
-from presel.instruct.endpoint.outcomes import Answered, Failed, Rejected
+from presel.instruct.endpoint.outcomes import Answered, Declined, Failed
 from presel.instruct.given_up import GivenUp
 from presel.instruct.jobs import Desk, Unanswerable
 from presel.instruct.keeping import keep
@@ -265,15 +265,15 @@ class Runner:
         if isinstance(outcome, Answered):
             answer = self._answer(outcome, request, lease)
             return await keep(self.ledger, answer, self.io), answer.cost_usd, 0.0
-        if isinstance(outcome, Rejected) and await self._asked_otherwise(request, outcome):
+        if isinstance(outcome, Declined) and await self._asked_otherwise(request, outcome):
             return Left(Reason.DECLINED, outcome.message, free=True), 0.0, 0.0
-        if isinstance(outcome, Rejected):
+        if isinstance(outcome, Declined):
             return Unanswerable(Reason.DECLINED, outcome.message), 0.0, 0.0
         if isinstance(outcome, Failed):
             return Left(outcome.reason, outcome.message), 0.0, lease.amounts[request.key] if outcome.billed else 0.0
         return Left(Reason.SERVER_ERROR, outcome.message), 0.0, 0.0
 
-    async def _asked_otherwise(self, request: Request, outcome: Rejected) -> bool:
+    async def _asked_otherwise(self, request: Request, outcome: Declined) -> bool:
         """Whether a refusal names a parameter without which, or in another form of which, the request can be sent."""
         self.accepted.learn(request, outcome.status, outcome.text)
         if self.accepted.fitted(request).key == request.key:

@@ -19,7 +19,7 @@ import openai
 from presel.errors import EndpointRefused
 from presel.images.reasons import Reason
 from presel.instruct.completion import choice_of, complaint, has_usage, is_void
-from presel.instruct.endpoint.outcomes import Answered, Failed, Outcome, Rejected, Throttled
+from presel.instruct.endpoint.outcomes import Answered, Declined, Failed, Outcome, Throttled
 from presel.instruct.endpoint.said import code_and_message
 from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.words import parsed, printable
@@ -100,7 +100,7 @@ class Reading:
             return Answered(400, {"error": {"code": code, "message": message}}, headers)
         if text.lstrip().startswith("{") and _json(text) is None:  # cut on its way: it may have been about the picture
             return Failed(Reason.BROKEN_BODY, f"{status} with half a body", billed=False, headers=headers)
-        return Rejected(status, f"{status}: {message}", text[:_LONGEST_ERROR])
+        return Declined(status, f"{status}: {message}", text[:_LONGEST_ERROR])
 
     def failed(self, error: Exception) -> Failed:
         for foreign, (reason, billed) in FAILURES.items():

@@ -32,6 +32,8 @@ _CATCH_UP = 0.25
 """Seconds' worth of requests that may follow at once when our own loop was late."""
 LONGEST_PAUSE = 60.0
 """Seconds for which a header is believed: after that one request finds out, at no cost, whether it still holds."""
+PROBE_PAUSE = 60.0
+"""Seconds at most between two probes of an endpoint that answers nobody."""
 _TRUSTED = 2
 _SLOWEST = 30.0
 """Seconds from one request to the next below which a limit in a header is not meant as one per minute (or is a mistake)."""
@@ -155,7 +157,7 @@ class Breaker:
         self.recent.append(False)
         if self.probing or self._tripped():
             self.opened += 1
-            self.until = now + min(60.0, 0.5 * 2**self.opened) * random.uniform(0.5, 1.0)
+            self.until = now + min(PROBE_PAUSE, 0.5 * 2**self.opened) * random.uniform(0.5, 1.0)
             self.recent.clear()
         self.probing = False
 

@@ -37,7 +37,7 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Rejected:
+class Declined:
     """A 4xx that may be about this request alone or about all of them: the engine finds out which."""
 
     status: int
@@ -46,4 +46,4 @@ class Rejected:
     """The whole error body: it may name a parameter that can be sent otherwise."""
 
 
-Outcome = Answered | Throttled | Failed | Rejected
+Outcome = Answered | Throttled | Failed | Declined

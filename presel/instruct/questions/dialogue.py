@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from presel.images.reasons import Reason
 from presel.instruct.ledger import Answer
 from presel.instruct.questions.languages import certainly_not
-from presel.instruct.questions.parsing import QUOTED, Problem, Turn, read, text_of
+from presel.instruct.questions.parsing import QUOTED, Problem, read, text_of
 from presel.instruct.questions.request import Request
+from presel.tables.turn import Turn
 
 
 @dataclass(frozen=True)

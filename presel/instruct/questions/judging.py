@@ -14,9 +14,10 @@ from typing import Any
 
 from presel.images.reasons import Reason
 from presel.instruct.ledger import Answer
-from presel.instruct.questions.parsing import QUOTED, Problem, Turn, said_by, text_of
+from presel.instruct.questions.parsing import QUOTED, Problem, said_by, text_of
 from presel.instruct.questions.request import Request
 from presel.instruct.words import mended, printable
+from presel.tables.turn import Turn
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

@@ -18,12 +18,7 @@ from presel.instruct.completion import cut, ending, message_of, spoken, words_of
 from presel.instruct.ledger import Answer
 from presel.instruct.questions.schemas import SCHEMA, Schema, is_own, violation
 from presel.instruct.words import LONGEST_REPAIR, mended, printable, written
-
-
-@dataclass(frozen=True)
-class Turn:
-    question: str
-    response: str
+from presel.tables.turn import Turn
 
 
 @dataclass(frozen=True)
