@@ -38,7 +38,7 @@ def test_money_is_summed_over_tasks_and_held_against_the_cap() -> None:
     board = Board("demo", "run")
     board.listener("instruct", "a")(asked("reference chart", 1, 1, 0.2))
     board.listener("instruct", "b")(asked("reference clock", 1, 1, 0.3))
-    assert "This run has spent $0.50; the store $0.80 of its cap of $2.00 (40.0%)." in board.line(RUNNING)
+    assert "This run has spent $0.5000; the store $0.8000 of its cap of $2.00 (40.0%)." in board.line(RUNNING)
 
 
 def test_an_endpoint_that_does_not_answer_is_said_in_the_line_that_matters_until_it_does() -> None:
