@@ -25,7 +25,7 @@ def test_a_second_refresh_at_the_same_time_gives_way(installation: Installation,
     tasks = installation.tasks(kept)
     assert {name for name, state in tasks.items() if state == "Completed"} <= {
         *("ingest", "basis of the weights", "history", "publish", "report"),
-        *("price reference set", "show plan", "show results"),
+        *("check pool", "export", "price reference set", "show plan", "show results"),
     }
     assert versions.versions(installation.setting.config.store, "demo") == [1]
 
