@@ -24,12 +24,15 @@ _SCORE = ("irs", "loss_with_question", "loss_without_question")
 _PLACE = ("cluster", "centrality", "rank")
 
 
-def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance: pa.Table, plan: pa.Table) -> pa.Table:
+def records(
+    reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance: pa.Table, plain: pa.Table, plan: pa.Table
+) -> pa.Table:
     """RECORDS of all instructions with their scores, places and weights, ordered by `sample_id`.
 
-    `reference` and `selected` are INSTRUCTIONS; all but the plan may be the rows of some samples alone. Raises IntegrityError
-    when a sample occurs twice, was selected without a row in `chosen`, or belongs to a task that the plan lacks. Columns are
-    joined and ordered in Arrow: with dictionaries, publishing 150,000 records took twice the memory.
+    `reference` and `selected` are INSTRUCTIONS, `plain` is PLAIN (`presel.dataset.plain`); all but the plan may be the rows
+    of some samples alone. Raises IntegrityError when a sample occurs twice, was selected without a row in `chosen`, or belongs
+    to a task that the plan lacks. Columns are joined and ordered in Arrow: with dictionaries, publishing 150,000 records took
+    twice the memory.
     """
     scored = _with(reference, relevance, "sample_id", _SCORE)
     placed = _with(selected, chosen, "sample_id", (*_PLACE, "kept"))
@@ -39,6 +42,7 @@ def records(reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance
         placed.append_column("origin", origin),
     ]
     rows = _with(pa.concat_tables(parts, promote_options="default"), plan, "task", ("weight",))
+    rows = _with(rows, plain, "sample_id", ("plain",))
     ordered = rows.rename_columns({"content": DIGEST}).select(RECORDS.names).take(pc.sort_indices(rows["sample_id"]))
     _check(ordered, chosen, plan)
     return ordered.cast(RECORDS)

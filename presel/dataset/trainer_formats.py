@@ -34,6 +34,7 @@ RECORDS = pa.schema(
         ("task", TEXT),
         ("key", TEXT),  # of the image, relative to the source
         (DIGEST, TEXT),  # SHA-256 of the image's bytes
+        ("plain", pa.bool_()),  # opened as most trainers do, it shows what was instructed; null: it could not be read
         INSTRUCTIONS.field("turns"),
         ("kind", TEXT),
         ("model", TEXT),  # who wrote the instruction

@@ -9,20 +9,17 @@ header, and loses nothing.
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import dataclass
 
 from presel.images import Rejected
-from presel.images.colour import orientation, srgb_already
 from presel.images.decoding import Bounds, open_picture
 from presel.images.pillow import Image
+from presel.images.plainness import says_it_all
 
 VERSION = 1
 """Raise it when the same original gives other bytes."""
 _ANY = Bounds(1 << 30, 1, 1 << 30)
 """What a version holds was admitted when it was embedded."""
-_PLAIN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-"""Baseline, extended and progressive Huffman coding: what every JPEG decoder reads."""
 
 
 @dataclass(frozen=True)
@@ -65,38 +62,9 @@ def _kept(data: bytes, how: Writing) -> str | None:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
             small = how.longest is None or max(image.size) <= how.longest
-            plain = _is_plain_jpeg(image, data) if extension == "jpg" else _is_plain_png(image, data)
-            return extension if small and plain else None
+            return extension if small and image.mode == "RGB" and says_it_all(image, data) else None
     except Exception:  # a header that Pillow does not like: decoding will say what is wrong
         return None
-
-
-def _is_plain_jpeg(image: Image.Image, data: bytes) -> bool:
-    adobe = image.info.get("adobe_transform")
-    return (
-        image.mode == "RGB"
-        and adobe in (None, 1)
-        and srgb_already(image)
-        and orientation(image) is None
-        and _frame(data) in _PLAIN_FRAMES
-    )
-
-
-def _is_plain_png(image: Image.Image, data: bytes) -> bool:
-    """8 bits, colour type 2, and no chunk that says otherwise: transparency, orientation, frames."""
-    told = any(chunk in data for chunk in (b"tRNS", b"eXIf", b"acTL"))
-    return data[24:26] == b"\x08\x02" and image.mode == "RGB" and srgb_already(image) and not told
-
-
-def _frame(data: bytes) -> int | None:
-    """The marker of the first frame header: how the picture is coded."""
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return marker
-        position += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", data, position + 2)[0]
-    return None
 
 
 def _shrunk(image: Image.Image, longest: int | None) -> Image.Image:

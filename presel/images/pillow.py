@@ -4,7 +4,7 @@ from presel.errors import require
 
 require("images", "a picture")
 
-from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError  # noqa: E402
+from PIL import Image, ImageChops, ImageCms, PngImagePlugin, UnidentifiedImageError  # noqa: E402
 from PIL.ImageFile import ImageFile  # noqa: E402
 
-__all__ = ["Image", "ImageCms", "ImageFile", "PngImagePlugin", "UnidentifiedImageError"]
+__all__ = ["Image", "ImageChops", "ImageCms", "ImageFile", "PngImagePlugin", "UnidentifiedImageError"]

@@ -6,6 +6,9 @@ rejects and the configuration, and a content that the latest version already hol
 card and the diff are left out of it (an upgraded library that changes no record is no reason to publish); dates and
 addresses appear only in the manifest's `run`. So two runs in two folders publish the same bytes in every other file.
 
+Of each record a version says whether its file shows, opened plainly, what was instructed: pictures that the version before
+lacks are read for it (`presel.dataset.plain`).
+
 Memory: ids and costs of all records, and of the records themselves one row group of Parquet (262,144). They come by task and
 are published by sample, so they are sorted on disk and joined range by range. Their files are written under TMPDIR first (as
 large as the version, twice while records are sorted): what they hold decides the version's number, so they must be whole before
@@ -33,7 +36,7 @@ import pyarrow.parquet as pq
 
 from presel import progress
 from presel.config import RefreshConfig
-from presel.dataset import history, trainer_formats, versions
+from presel.dataset import history, plain, trainer_formats, versions
 from presel.dataset.changes import ANSWER, diff, drift
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
@@ -43,6 +46,7 @@ from presel.images.reasons import Reason
 from presel.report.card import card
 from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
+from presel.sources import open_source
 from presel.tables import table_store
 from presel.tables.ordered import Ordered, side_by_side
 from presel.tables.schemas import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
@@ -157,10 +161,19 @@ def _write_tables(record: RunRecord, plan: pa.Table, data: BinaryIO, selection: 
         by_task.add(picked)
         by_sample.add(picked)
     table_store.encode_pieces(selection, by_task.ranges(), CHOSEN)
-    asked = (_ordered(refs, INSTRUCTIONS, folder) for refs in (record.reference_instructions, record.instructions))
-    ranges = side_by_side(*asked, by_sample, _ordered(record.relevance, RELEVANCE, folder))
-    rows = (records(sampled, answered, picked, scored, plan) for sampled, answered, picked, scored in ranges)
-    table_store.encode_pieces(data, rows, RECORDS, _RECORDS_A_GROUP)
+    asked = [_ordered(refs, INSTRUCTIONS, folder) for refs in (record.reference_instructions, record.instructions)]
+    seen = Ordered(folder, plain.PLAIN, "sample_id")
+    for rows in plain.seen(versions.latest(record.config.store, record.config.dataset.name)):
+        seen.add(rows)
+    ranges = side_by_side(*asked, by_sample, _ordered(record.relevance, RELEVANCE, folder), seen)
+    table_store.encode_pieces(data, _records(record.config, plan, ranges), RECORDS, _RECORDS_A_GROUP)
+
+
+def _records(config: RefreshConfig, plan: pa.Table, ranges: Iterator[tuple[pa.Table, ...]]) -> Iterator[pa.Table]:
+    source = open_source(config.source)
+    for sampled, answered, picked, scored, seen in ranges:
+        looked = plain.told(pa.concat_tables([sampled, answered]), seen, source, config.encoder.images)
+        yield records(sampled, answered, picked, scored, looked, plan)
 
 
 def _ordered(refs: Sequence[TableRef], schema: pa.Schema, folder: Path) -> Ordered:

@@ -56,7 +56,12 @@ class Published:
 
 
 def publish(
-    root: str | Path, pictures: dict[str, bytes], number: int = 1, turns: int = 1, digests: str = DIGEST
+    root: str | Path,
+    pictures: dict[str, bytes],
+    number: int = 1,
+    turns: int = 1,
+    digests: str = DIGEST,
+    without: tuple[str, ...] = (),
 ) -> Published:
     """These pictures by key below `root/pool`, and a version of all of them on `root/store`."""
     source, store = f"{root}/pool", f"{root}/store"
@@ -76,7 +81,7 @@ def publish(
             }
         )  # fmt: skip
     rows.sort(key=lambda row: row["sample_id"])
-    table = pa.Table.from_pylist(rows, schema=RECORDS).rename_columns({DIGEST: digests})
+    table = pa.Table.from_pylist(rows, schema=RECORDS).drop_columns(list(without)).rename_columns({DIGEST: digests})
     made = {"data.parquet": table_store.encode(table)}
     about = {"content": versions.content_digest(made), "before": number - 1, "records": len(rows)}
     dataset = versions.complete(store, "odd", versions.claim(store, "odd", about), made, about, {})

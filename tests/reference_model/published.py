@@ -32,7 +32,7 @@ def publish_drawn(
     made = manner(samples(folder / "pool", tasks, count))
     rows = [
         {
-            "sample_id": sample.id, "task": sample.task, "key": sample.key, DIGEST: sample.content,
+            "sample_id": sample.id, "task": sample.task, "key": sample.key, DIGEST: sample.content, "plain": True,
             "turns": [turn._asdict() for turn in sample.turns], "kind": "short_answer", "model": "drawn",
             "origin": "selected", "weight": 1 / len(tasks), "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0,
         }
