@@ -53,6 +53,10 @@ class Mood:
     """A prefix that is neither listed nor read."""
     asked: Counter[str] = field(default_factory=Counter)
     """Requests by kind: `list`, `read`, `write`."""
+    unknown: dict[str, tuple[int, str, str]] = field(default_factory=dict)
+    """Headers that the server does not know, by how they begin: status, code and message with which it refuses them."""
+    refused: int = 0
+    """Requests refused for one of these."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -60,6 +64,21 @@ class Handler(BaseHTTPRequestHandler):
     upstream: str
     seen: Counter[str]
     mood: Mood
+
+    def parse_request(self) -> bool:
+        """Whether the request goes on to its method: one with an unknown header is answered here."""
+        if not super().parse_request():
+            return False
+        found = [
+            why for begins, why in self.mood.unknown.items() for name in self.headers if name.lower().startswith(begins)
+        ]
+        if found:
+            self.mood.refused += 1
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, code, message = found[0]
+            said = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            self._answer(status, {}, said.encode())
+        return not found
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)

@@ -113,7 +113,16 @@ def is_void(status: int, body: Mapping[str, Any]) -> bool:
 def has_usage(body: Mapping[str, Any]) -> bool:
     """Whether a body says that anything was read or written."""
     usage = body.get("usage")
-    return isinstance(usage, Mapping) and any(usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    return isinstance(usage, Mapping) and any(count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+
+
+def count(said: object) -> int | None:
+    """A number of tokens that can be meant, be it written as a number or as its digits; or None."""
+    if isinstance(said, str) and re.fullmatch(r"\s*[0-9]{1,15}(\.0*)?\s*", said):
+        said = float(said)
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= 1e15:
+        return None
+    return int(said)
 
 
 def _is_whole(text: str, end: Ending) -> bool:

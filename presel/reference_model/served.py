@@ -25,6 +25,7 @@ from presel.reference_model.conversation import ChatFormat, Rendered, TurnRule, 
 from presel.reference_model.prepare import Unusable, expansion_of
 from presel.reference_model.reading import Sample, read_ahead
 from presel.reference_model.score import Losses
+from presel.storage import bodies, trust
 from presel.tables.turn import Turn
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ class ServedModel:
 
     def __init__(self, config: ServedConfig, chat: ChatFormat, max_length: int, turns: TurnRule) -> None:
         require("instruct", WHERE)
+        import httpx2
         import openai
 
         self._config, self._chat, self._max_length, self._turns = config, chat, max_length, turns
         key = os.environ.get(config.api_key_env, "").strip() or "none"
         self._sdk = openai.OpenAI(
-            base_url=_address(config.base_url), api_key=key, timeout=config.timeout, max_retries=RETRIES
+            base_url=_address(config.base_url),
+            api_key=key,
+            timeout=config.timeout,
+            max_retries=RETRIES,
+            http_client=httpx2.Client(verify=trust.context(), event_hooks={"response": [bodies.bound]}),
         )
 
     def __enter__(self) -> ServedModel:

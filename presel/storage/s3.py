@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from presel.config import S3Config
@@ -24,12 +24,13 @@ from presel.errors import (
     StorageUnavailable,
 )
 from presel.storage import s3_bulk, s3_client, s3_listing
-from presel.storage.s3_errors import translated, was_retried
+from presel.storage.s3_errors import suspects, translated, was_retried
 from presel.storage.store import Entry, LeftOut, Store, nothing
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+T = TypeVar("T")
 _A_WEEK = 7 * 24 * 3600
 
 
@@ -49,8 +50,9 @@ class S3Store(Store):
 
     def open(self, path: str) -> BinaryIO:
         file = tempfile.TemporaryFile(prefix="presel-")  # noqa: SIM115 - it is the caller's, and gone when it is closed
-        with translated(self.locate(path)):
-            answer = self._client().get_object(Bucket=self.bucket, Key=self.prefix + path, **self._payer)
+        where, what = self.locate(path), {"Bucket": self.bucket, "Key": self.prefix + path, **self._payer}
+        answer = self._asked(where, lambda s3, _: s3.get_object(**what))
+        with translated(where):
             for piece in answer["Body"].iter_chunks(1 << 20):
                 file.write(piece)
         file.seek(0)
@@ -78,26 +80,30 @@ class S3Store(Store):
     def _received(self, key: str, etag: str | None, where: str) -> tuple[bytes, str | None]:
         if s3_bulk.admits(key):
             # A body that broke off is resumed by range; a server that does not do ranges well gets a whole new request.
+            who = s3_client.identity(self._access)
             with suppress(StorageUnavailable):
-                return s3_bulk.read(s3_client.identity(self._access), self.bucket, key, etag, where)
-        condition: Any = {"IfMatch": f'"{etag}"'} if etag else {}
+                return s3_bulk.read(who, self.bucket, key, None if "match" in s3_client.left_out(who) else etag, where)
         try:
-            with translated(where):
-                return self._whole(key, condition)
+            return self._whole(key, etag, where)
         except AlreadyExists as error:  # a condition failed, and of a read there is only one
             raise ObjectChanged("it was overwritten since it was listed", where=where) from error
 
-    def _whole(self, key: str, condition: Any, tries: int = 3) -> tuple[bytes, str | None]:
+    def _whole(self, key: str, etag: str | None, where: str, tries: int = 3) -> tuple[bytes, str | None]:
         """boto3 tries again what the server refuses; of a body that breaks off it only says so."""
         from botocore.exceptions import IncompleteReadError, ResponseStreamingError
 
-        answer = self._client().get_object(Bucket=self.bucket, Key=key, **condition, **self._payer)
-        try:
-            return answer["Body"].read(), answer.get("ETag")
-        except (IncompleteReadError, ResponseStreamingError):
-            if tries == 1:
-                raise
-            return self._whole(key, condition, tries - 1)
+        def get(s3: S3Client, left_out: frozenset[str]) -> Any:
+            condition: Any = {"IfMatch": f'"{etag}"'} if etag and "match" not in left_out else {}
+            return s3.get_object(Bucket=self.bucket, Key=key, **condition, **self._payer)
+
+        answer = self._asked(where, get)
+        with translated(where):
+            try:
+                return answer["Body"].read(), answer.get("ETag")
+            except (IncompleteReadError, ResponseStreamingError):
+                if tries == 1:
+                    raise
+        return self._whole(key, etag, where, tries - 1)
 
     def find(self, path: str) -> Entry | None:
         return next((entry for entry in itertools.islice(self.list(path), 1) if entry.path == path), None)
@@ -119,21 +125,48 @@ class S3Store(Store):
                     return self._client().get_object(Bucket=self.bucket, Key=key, **wanted)["Body"].read()
         return None
 
+    def _asked(self, where: str, call: Callable[[S3Client, frozenset[str]], T]) -> T:
+        """What a request comes to. One refused for a header that not every server knows is sent again without it, and where
+        that helps, so are all that follow. `call` gets a client, and the names of what to leave out."""
+        who = s3_client.identity(self._access)
+
+        def sent(without: frozenset[str]) -> T:
+            with translated(where):
+                return call(s3_client.client(who, checksums="checksums" not in without), without)
+
+        try:
+            return sent(s3_client.left_out(who))
+        except StorageError as error:
+            without = suspects(error) - s3_client.left_out(who)
+            if not without:
+                raise
+            try:
+                found = sent(s3_client.left_out(who) | without)
+            except (AlreadyExists, NotFound):  # that is an answer
+                s3_client.leave_out(who, without)
+                raise
+            except StorageError:
+                raise error from error.__cause__
+        s3_client.leave_out(who, without)
+        return found
+
     def _client(self) -> S3Client:
         return client(self._access)
 
     def write(self, path: str, data: bytes | BinaryIO) -> None:
         """In one request, which takes 5 GB at most."""
-        if not isinstance(data, bytes):
-            data.seek(0)
-        with translated(self.locate(path)):
-            self._client().put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
+
+        def put(s3: S3Client, _: frozenset[str]) -> None:
+            if not isinstance(data, bytes):
+                data.seek(0)
+            s3.put_object(Bucket=self.bucket, Key=self.prefix + path, Body=data)
+
+        self._asked(self.locate(path), put)
 
     def create(self, path: str, data: bytes) -> None:
         options: Any = {"Bucket": self.bucket, "Key": self.prefix + path, "Body": data, "IfNoneMatch": "*"}
         try:
-            with translated(self.locate(path)):
-                self._client().put_object(**options)
+            self._asked(self.locate(path), lambda s3, _: s3.put_object(**options))
         except AlreadyExists as error:
             # A retry may meet what its own first try wrote before the answer was lost: then it was us who were first.
             if not was_retried(error) or self.read(path) != data:
@@ -184,14 +217,12 @@ class S3Store(Store):
         elif asked.after:
             options["StartAfter"] = asked.after
         where = f"s3://{self.bucket}/{asked.prefix}"
-        with translated(where):
-            answer = self._client().list_objects_v2(
-                Bucket=self.bucket,
-                Prefix=asked.prefix,
-                OptionalObjectAttributes=["RestoreStatus"],
-                **options,
-                **self._payer,
-            )
+
+        def listed(s3: S3Client, left_out: frozenset[str]) -> Any:
+            more: Any = {} if "attributes" in left_out else {"OptionalObjectAttributes": ["RestoreStatus"]}
+            return s3.list_objects_v2(Bucket=self.bucket, Prefix=asked.prefix, **more, **options, **self._payer)
+
+        answer = self._asked(where, listed)
         # boto3 tries again what the server refuses and what is no XML, but takes any XML for a listing.
         if tries > 1 and not s3_listing.is_one(answer):
             return self._page(asked, tries - 1)

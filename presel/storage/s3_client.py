@@ -8,6 +8,7 @@ adaptive mode: throttling is answered by slowing down; `AWS_MAX_ATTEMPTS` says h
 
 from __future__ import annotations
 
+import logging
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +36,9 @@ _SETTINGS = (
     "AWS_REQUEST_CHECKSUM_CALCULATION",
     *trust.VARIABLES,
 )
+
+_left_out: dict[Identity, frozenset[str]] = {}
+log = logging.getLogger(__name__)
 
 READ_TIMEOUT = 60
 """Seconds without a byte. A whole answer has its own clock (s3_deadline.py)."""
@@ -81,12 +85,14 @@ def credentials(who: Identity) -> Any | None:
 
 
 @lru_cache(maxsize=16)
-def client(who: Identity, signature: str | None = None) -> S3Client:
-    """`signature`: the kind, where it must not be botocore's choice."""
+def client(who: Identity, signature: str | None = None, checksums: bool = True) -> S3Client:
+    """`signature`: the kind, where it must not be botocore's choice. `checksums`: those that only newer servers know."""
     from botocore import UNSIGNED
     from botocore.config import Config
 
     options: dict[str, Any] = {"signature_version": signature if credentials(who) else UNSIGNED}
+    if not checksums:
+        options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     if who.access.addressing != "auto":
         options["s3"] = {"addressing_style": who.access.addressing}
     config = Config(
@@ -101,3 +107,17 @@ def client(who: Identity, signature: str | None = None) -> S3Client:
     )
     hurry(made)
     return made
+
+
+def left_out(who: Identity) -> frozenset[str]:
+    """Headers that the server was found not to take (s3_errors.SUSPECTS): its requests go without them."""
+    return _left_out.get(who, frozenset())
+
+
+def leave_out(who: Identity, headers: frozenset[str]) -> None:
+    """From now on; said once."""
+    if fresh := headers - left_out(who):
+        _left_out[who] = left_out(who) | fresh
+        log.warning(
+            "the S3 server does not take newer headers (%s): requests go without them", ", ".join(sorted(fresh))
+        )

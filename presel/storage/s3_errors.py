@@ -65,15 +65,18 @@ _CALLER = {
     "AllAccessDisabled": "the bucket's owner has to enable it again",
 }
 """Codes that say nothing about an object, and what the caller has to do."""
-_HEADERS = {
-    re.compile(
-        r"checksum|trailer|crc32|crc64|content-?sha256", re.I
-    ): "export AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
-    re.compile(
-        r"optional-object-attributes|if-(none-)?match", re.I
-    ): "upgrade the server, or keep the store on another one",
+SUSPECTS: dict[str, tuple[re.Pattern[str], str]] = {
+    "checksums": (
+        re.compile(r"checksum|trailer|crc32|crc64|content-?sha256|aws-chunked|MissingContentLength", re.I),
+        "export AWS_REQUEST_CHECKSUM_CALCULATION=when_required",
+    ),
+    "attributes": (re.compile(r"optional-?object-?attributes", re.I), "upgrade the server, or use another one"),
+    "match": (re.compile(r"if-match", re.I), "upgrade the server, or use another one"),
+    "none-match": (re.compile(r"if-none-match", re.I), "upgrade the server, or keep the store on another one"),
 }
-"""Headers that newer clients send and some servers (R2, B2, older MinIO) refuse, and what helps."""
+"""Headers that newer clients send and some servers (R2, B2, older MinIO) refuse, by which words, and what helps where leaving
+them out does not. The last one keeps two runs from spending the same money: it is never left out."""
+_UNNAMED = re.compile(r"^(NotImplemented|501|MissingContentLength|411|MalformedTrailerError)$")
 _CODE = re.compile(r"<Code>\s*([\w.]+)\s*</Code>")
 NETWORK = "check AWS_ENDPOINT_URL (or source.s3) and the network"
 
@@ -160,9 +163,27 @@ def _from_response(error: Any, where: str) -> StorageError:
     )
 
 
+def suspects(error: StorageError) -> frozenset[str]:
+    """What a refused request may be sent again without: headers that the refusal names, or all where it names none."""
+    answer: Any = getattr(error.__cause__, "response", None)
+    if not isinstance(answer, dict):
+        return frozenset()
+    said = answer.get("Error", {})
+    status = str(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    named = _named(" ".join(str(value) for value in said.values()), str(said.get("Code", "")), status)
+    if not named and (_UNNAMED.match(str(said.get("Code", ""))) or status in ("411", "501")):
+        named = frozenset(SUSPECTS)
+    return named - {"none-match"}
+
+
+def _named(text: str, code: str, status: str) -> frozenset[str]:
+    if status not in ("400", "403", "411", "501") or code == "BadDigest":
+        return frozenset()
+    return frozenset(name for name, (words, _) in SUSPECTS.items() if words.search(text))
+
+
 def _unknown_header(code: str, message: str, status: str, where: str) -> StorageError | None:
     """A refusal of the request's form, which every request of this kind meets: no object is at fault."""
-    if status not in ("400", "403", "501") or code == "BadDigest":
-        return None
-    fix = next((cure for said, cure in _HEADERS.items() if said.search(f"{code} {message}")), None)
+    named = _named(f"{code} {message}", code, status)
+    fix = next((cure for name, (_, cure) in SUSPECTS.items() if name in named), None)
     return StorageError(f"{code}: {message}", where=where, fix=fix) if fix else None

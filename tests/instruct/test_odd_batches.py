@@ -14,8 +14,8 @@ import pytest
 
 from presel.demo.endpoint import Endpoint, files, looks, serve
 from presel.demo.setting import s3_server
-from presel.errors import EndpointRefused
-from presel.instruct.batch import client
+from presel.errors import EndpointRefused, EndpointUnavailable
+from presel.instruct.batch import client, run
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.purse import spending
 from presel.storage import open_store
@@ -230,3 +230,20 @@ def test_a_batch_that_was_created_whatever_the_server_said_is_not_bought_twice(
     with serve(looks) as endpoint:
         ref = pool.instruct(batch(endpoint.url), picked=6)
     assert (ref.rows, endpoint.counts.billed, len(endpoint.batches.batches)) == (6, 6, 1)
+
+
+def test_a_file_of_answers_beyond_all_sense_is_not_taken_in_and_the_next_run_fetches_it(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "backoff", lambda _attempt: 0.01)
+    with serve(looks) as endpoint:
+        settings = batch(endpoint.url)
+        with monkeypatch.context() as small:
+            small.setattr(run, "_LARGEST", 100)
+            small.setattr(run, "_LINE", 1)
+            small.setattr(run, "_LETTERS", 0)
+            with pytest.raises(EndpointUnavailable, match=r"a body of more than 112 bytes"):
+                pool.instruct(settings, picked=12)
+        asked = endpoint.counts.batched
+        assert pool.instruct(settings, picked=12).rows == 12
+        assert endpoint.counts.batched == asked, "what is paid for is fetched, not bought again"

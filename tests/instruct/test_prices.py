@@ -53,6 +53,11 @@ def test_without_a_believable_usage_an_answer_counts_as_reserved(usage: object) 
     assert usage_of(body, REQUEST, Usage(1000, 800, False)) == Usage(1000, 800, False)
 
 
+def test_a_usage_written_in_digits_is_measured() -> None:
+    usage = {"prompt_tokens": "100", "completion_tokens": " 20.0 ", "total_tokens": "820"}
+    assert usage_of({"usage": usage}, REQUEST, Usage(1000, 800, False)) == Usage(100, 720, True)
+
+
 @pytest.mark.parametrize(
     "more",
     [

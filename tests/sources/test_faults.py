@@ -12,12 +12,12 @@ import pytest
 
 from presel.config import SourceConfig
 from presel.demo.setting import environment
-from presel.errors import AlreadyExists, StorageError, StorageUnavailable
+from presel.errors import AlreadyExists, ObjectChanged, StorageError, StorageUnavailable
 from presel.images import Rejected
 from presel.keys import digest
 from presel.sources import open_source
 from presel.stages.ingest import ingest
-from presel.storage import open_store, s3_bulk, s3_deadline
+from presel.storage import open_store, s3_bulk, s3_client, s3_deadline
 from presel.storage.s3 import client
 from presel.tables import table_store
 from tests.s3_faults import Mood, faulty
@@ -38,6 +38,8 @@ def mood(proxied: Mood) -> Mood:
     proxied.writes.clear()
     proxied.asked.clear()
     proxied.denied = ""
+    proxied.unknown, proxied.refused = {}, 0
+    s3_client._left_out.clear()
     return proxied
 
 
@@ -248,3 +250,43 @@ def test_a_second_ingest_of_an_unchanged_bucket_reads_no_object(mood: Mood, tmp_
     mood.asked.clear()
     run(uri, str(tmp_path))
     assert mood.asked["read"] == 1
+
+
+@pytest.mark.parametrize(
+    ("begins", "refusal"),
+    [
+        ("x-amz-checksum", (501, "NotImplemented", "Header 'x-amz-checksum-crc32' with value 'x' not implemented")),
+        ("x-amz-sdk-checksum", (400, "InvalidArgument", "Unsupported header 'x-amz-sdk-checksum-algorithm' received")),
+        ("x-amz-sdk-checksum", (501, "NotImplemented", "A header you provided implies functionality not implemented")),
+        ("x-amz-optional-object", (400, "InvalidArgument", "Unsupported header x-amz-optional-object-attributes")),
+        ("if-match", (400, "InvalidArgument", "If-Match is not supported")),
+    ],
+    ids=["as R2", "as B2", "unnamed", "attributes of listings", "conditions of reads"],
+)
+def test_a_server_that_refuses_a_newer_header_is_asked_without_it_from_then_on(
+    begins: str, refusal: tuple[int, str, str], mood: Mood, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri = new_bucket()
+    mood.unknown = {begins: refusal}
+    place = open_store(uri)
+    for number in range(3):
+        place.write(f"t/{number}.jpg", picture(number))
+        place.create(f"t//{number}.jpg", b"made")  # two slashes: boto3 reads it, and obstore the others
+    with pytest.raises(AlreadyExists):
+        place.create("t//1.jpg", b"made again")
+    entries = {entry.path: entry for entry in place.walk()}
+    assert len(entries) == 6
+    assert place.read_version("t/1.jpg", entries["t/1.jpg"].etag) == picture(1)
+    assert place.read_version("t//1.jpg", entries["t//1.jpg"].etag) == b"made"
+    with pytest.raises(ObjectChanged):
+        place.read_version("t//1.jpg", "0" * 32)
+    assert mood.refused == (2 if begins == "if-match" else 1), "obstore and boto3 find out, each once"
+    assert sum("does not take newer headers" in record.message for record in caplog.records) == 1
+
+
+def test_a_server_without_conditional_creates_is_never_asked_without_them(mood: Mood) -> None:
+    mood.unknown = {"if-none-match": (501, "NotImplemented", "If-None-Match")}
+    place = open_store(new_bucket())
+    with pytest.raises(StorageError, match="keep the store on another one"):
+        place.create("lease", b"mine")
+    assert not place.exists("lease")

@@ -22,6 +22,7 @@ from presel.instruct.endpoint.client import Client
 from presel.instruct.endpoint.limits import backoff, retry_after
 from presel.instruct.endpoint.outcomes import Failed, Throttled
 from presel.instruct.words import parsed, printable
+from presel.storage import bodies
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _TRANSFER = 3600.0
@@ -110,17 +111,19 @@ class BatchClient:
         """Delete an uploaded file; one that is not there is fine."""
         await self._insisted(lambda sdk: sdk.files.with_raw_response.delete(file))
 
-    async def download(self, file: str, least: int) -> list[dict[str, Any]] | None:
+    async def download(self, file: str, least: int, largest: int) -> list[dict[str, Any]] | None:
         """The lines of a file that should have `least`; None: the provider has it no more.
 
-        A file that came cut, in a line or between two, is asked for again; if it stays so, what there is counts.
+        A file that came cut, in a line or between two, is asked for again; if it stays so, what there is counts. Raises
+        EndpointUnavailable for one of more than `largest` bytes.
         """
 
         async def call(sdk: openai.AsyncOpenAI) -> Any:
             return await sdk.files.with_raw_response.content(file)
 
         for _ in range(self._generator.attempts):
-            found = await self._insisted(call, _TRANSFER, parse=_lines)
+            with bodies.at_most(largest):
+                found = await self._insisted(call, _TRANSFER, parse=_lines)
             if found is None or (found["whole"] and len(found["lines"]) >= least):
                 break
         return found["lines"] if found else None

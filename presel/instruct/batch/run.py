@@ -37,6 +37,7 @@ from presel.instruct.money.lease_log import Lease
 from presel.instruct.money.prices import NOTHING, Estimator, usage_of
 from presel.instruct.money.purse import Purse
 from presel.instruct.questions.request import Request
+from presel.storage import bodies
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ PATIENCE = 3600.0
 """Seconds for which the batch API may be out of reach while a batch is waited for."""
 _LOOKS = 3
 _AT_ONCE = 32
+_LARGEST, _LINE, _LETTERS = bodies.LARGEST, 1 << 14, 32
+"""Bytes that a file of answers may have: in any case, for each request, and for each token of its answer."""
 _FULL_QUEUE = ("token_limit_exceeded", "rate_limit_exceeded", "batch_limit_exceeded")
 
 
@@ -146,7 +149,11 @@ class Runner:
         return await self._taken_in(lease, batch, requests)
 
     async def _taken_in(self, lease: Lease, batch: Batch, requests: Mapping[str, Request]) -> dict[str, End]:
-        lines = [*await self._lines(batch.output, batch.completed), *await self._lines(batch.errors, 0)]
+        largest = _LARGEST + sum(_LINE + _LETTERS * request.output_limit for request in requests.values())
+        lines = [
+            *await self._lines(batch.output, batch.completed, largest),
+            *await self._lines(batch.errors, 0, largest),
+        ]
         known = [(line, requests[line["custom_id"]]) for line in lines if line["custom_id"] in requests]
         ends: dict[str, End] = {}
         spent = lost = 0.0
@@ -250,8 +257,8 @@ class Runner:
             await self.pause(self.poll)
         return None
 
-    async def _lines(self, file: str | None, least: int) -> list[dict[str, Any]]:
-        return (await self.api.download(file, least) if file else None) or []
+    async def _lines(self, file: str | None, least: int, largest: int) -> list[dict[str, Any]]:
+        return (await self.api.download(file, least, largest) if file else None) or []
 
     def _all_failed(self, batch: Batch, requests: Mapping[str, Request]) -> dict[str, End]:
         code, message = batch.complaint

@@ -6,8 +6,8 @@ by default and would read what is left over as the next answer; and a new connec
 (docs/decisions.md). If a server returns the name of a request, that name says which request was answered.
 
 Nothing is retried by itself: a time-out that a library retries can be billed twice without anybody counting. A library's
-time-out is per read, so a body that trickles would never end: the whole request has a deadline, and a body a largest size,
-packed and unpacked. What a failure means is said in failures.py. Files and batches go by the `openai` SDK (`opened`).
+time-out is per read, so a body that trickles would never end: the whole request has a deadline, and a body a largest size
+(storage/bodies.py). What a failure means is said in failures.py. Files and batches go by the `openai` SDK (`opened`).
 
 Secrets: the key is read from the environment here, put into a header, and cut out of every text that comes back.
 """
@@ -19,7 +19,6 @@ import json
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -33,7 +32,7 @@ from presel.instruct.endpoint.failures import Reading
 from presel.instruct.endpoint.outcomes import Failed, Outcome
 from presel.instruct.endpoint.secrecy import Secret
 from presel.instruct.questions.request import Request
-from presel.storage import trust
+from presel.storage import bodies, trust
 
 if TYPE_CHECKING:
     import openai
@@ -43,8 +42,6 @@ _JSON = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
 _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth|(?:^|_)sig(?:_|$|nature)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"(?:sk|pk|ghp|hf|xox.|AKIA|eyJ)[-_]?\w{12}")
 _NAME = re.compile(r"presel-[0-9a-f]{32}")
-_LARGEST = 8 * 2**20
-"""Bytes of a response, packed and unpacked: a thousand times the answer that was asked for."""
 
 
 class Client:
@@ -78,7 +75,8 @@ class Client:
                 asyncio.timeout(self._timeout),
                 self._http.stream("POST", url, content=body, headers=headers, params=self._query) as response,
             ):
-                text = await _text(response)
+                data = await response.aread()
+            text = data.decode(json.detect_encoding(data), errors="replace")  # JSON is UTF-8, whatever a header says
             for other in self._others:
                 text = other.out_of(text)
         except Exception as error:
@@ -108,35 +106,8 @@ class Client:
             verify=trust.context(),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
             timeout=httpx2.Timeout(None, connect=15.0),
+            event_hooks={"response": [bodies.bound_async]},
         )
-
-
-async def _text(response: httpx2.Response) -> str:
-    """A body of a bounded size. JSON is UTF-8, whatever a header says of it. Raises httpx2.DecodingError."""
-    packed = bytearray()
-    async for piece in response.aiter_raw():
-        packed += piece
-        if len(packed) > _LARGEST:
-            raise httpx2.DecodingError(f"a body of more than {_LARGEST} bytes")
-    data = _unpacked(bytes(packed), response.headers.get("content-encoding", "").strip().lower())
-    return data.decode(json.detect_encoding(data), errors="replace")
-
-
-def _unpacked(data: bytes, coding: str) -> bytes:
-    if coding in ("", "identity"):
-        return data
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise httpx2.DecodingError(f"a body in {coding[:40]!r}, which was not asked for")
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    try:
-        found = unpacking.decompress(data, _LARGEST)
-    except zlib.error as error:
-        raise httpx2.DecodingError(str(error)) from error
-    if unpacking.unconsumed_tail:
-        raise httpx2.DecodingError(f"a body of more than {_LARGEST} bytes when unpacked")
-    if not unpacking.eof:
-        raise httpx2.DecodingError("a packed body that is cut")
-    return found
 
 
 def resolved_base_url(base_url: str) -> str:

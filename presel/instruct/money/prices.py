@@ -22,6 +22,7 @@ import numpy as np
 
 from presel.config import GeneratorConfig
 from presel.errors import ConfigError
+from presel.instruct.completion import count
 from presel.instruct.questions.request import Request
 
 log = logging.getLogger(__name__)
@@ -93,27 +94,20 @@ def usage_of(body: dict[str, Any], request: Request, estimate: Usage) -> Usage:
     """
     usage = body.get("usage")
     said = usage if isinstance(usage, Mapping) else {}
-    read, written = _count(said.get("prompt_tokens")), _count(said.get("completion_tokens"))
+    read, written = count(said.get("prompt_tokens")), count(said.get("completion_tokens"))
     reserved = Usage(estimate.input_tokens, max(estimate.output_tokens, request.output_limit), False)
     if not read or written is None:
         return reserved
     details = said.get("completion_tokens_details")
-    thought = (_count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None) or 0
+    thought = (count(details.get("reasoning_tokens")) if isinstance(details, Mapping) else None) or 0
     beside = written + thought if thought > written else 0
-    billed = Usage(read, max(written, (_count(said.get("total_tokens")) or 0) - read, beside), True)
+    billed = Usage(read, max(written, (count(said.get("total_tokens")) or 0) - read, beside), True)
     most = _FAR * published(request).input_tokens, max(_FAR * request.output_limit, _LONGEST_ANSWER)
     if billed.input_tokens <= most[0] and billed.output_tokens <= most[1]:
         return billed
     words = "%s says that an answer took %d and %d tokens, where it can have taken %d and %d: it counts as reserved, %d and %d"
     log.warning(words, request.model, *billed[:2], *most, *reserved[:2])
     return reserved
-
-
-def _count(value: object) -> int | None:
-    """A number of tokens that can be meant, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e15:
-        return None
-    return int(value)
 
 
 def picture_tokens(model: str, side: int) -> int:
