@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import fsum
 from threading import RLock, Timer
@@ -25,6 +25,7 @@ from presel.config import DatasetConfig
 from presel.progress import Listener, Pace, Progress, duration
 from presel.report.card import plain
 from presel.runs.figures import dollars
+from presel.tables.schemas import TableRef
 from tasks.artifacts import LiveArtifact
 
 BOARD, RUNNING = "board", "Running"
@@ -41,6 +42,7 @@ class Lane:
     ended: Counter[str] = field(default_factory=Counter)
     told: dict[str, Progress] = field(default_factory=dict)
     pace: Pace = field(default_factory=Pace)
+    rejects: int = 0
 
     @property
     def tasks(self) -> int:
@@ -100,11 +102,17 @@ class Board:
         self._show_if_due()
         return lane
 
-    def ended(self, lane: Lane, state: str) -> None:
-        """One of its tasks is over."""
+    def ended(self, lane: Lane, state: str, result: object = None) -> None:
+        """One of its tasks is over, with this result."""
         with self._lock:
             lane.ended[state] += 1
+            lane.rejects += result.rejects if isinstance(result, TableRef) else 0
         self._show_if_due()
+
+    def seen(self) -> list[Lane]:
+        """The lanes as they are at this moment."""
+        with self._lock:
+            return [replace(lane, ended=Counter(lane.ended), told=dict(lane.told)) for lane in self.lanes]
 
     def listener(self, stage: str, task_run: str) -> Listener:
         """Hears the progress of one task run."""
@@ -233,6 +241,7 @@ def _pace(lane: Lane) -> str:
 # --- the boards of the flow runs in this process ---------------------------------------------------------------------------
 
 _boards: dict[str, Board] = {}
+_newest: list[Board] = []
 
 
 def board() -> Board | None:
@@ -240,9 +249,15 @@ def board() -> Board | None:
     return _boards.get(str(runtime.flow_run.id))
 
 
+def lanes() -> list[Lane]:
+    """Those of the flow run that this process began last, also when it is over: what a terminal shows."""
+    return _newest[0].seen() if _newest else []
+
+
 def open_board(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> None:
     """A hook of every flow (`on_running`)."""
-    _boards[str(flow_run.id)] = Board(_dataset(flow_run.parameters), str(flow_run.id))
+    _boards[str(flow_run.id)] = opened = Board(_dataset(flow_run.parameters), str(flow_run.id))
+    _newest[:] = [opened]
 
 
 def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - workers pass it by name

@@ -146,7 +146,7 @@ def _count_on(shown: Board, lane: Lane, future: PrefectFuture[Any]) -> None:
     def ended(done: PrefectFuture[Any]) -> None:
         with suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # where the run is told to stop
             done.wait()  # it is over: this only fetches its state
-            shown.ended(lane, str(done.state.name))
+            shown.ended(lane, str(done.state.name), done.result(raise_on_failure=False))
 
     future.add_done_callback(ended)
 

@@ -33,7 +33,8 @@ class WatchedTask(Task[P, R]):
             return super().__call__(*args, **kwargs)
         lane = shown.begun(self.name, stage_in_words(self, {}))
         state = super().__call__(*args, return_state=True, **kwargs)
-        shown.ended(lane, str(state.name))
+        result = state.result(raise_on_failure=False)
+        shown.ended(lane, str(state.name), result)
         return state.result()
 
 

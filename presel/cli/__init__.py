@@ -1,5 +1,15 @@
 """The command line: a thin top over the library and the flows."""
 
-from presel.cli.app import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import time
+
+BEGAN = time.time()
+"""When the command began, in seconds since 1970: before anything heavy is imported."""
+
+
+def main() -> None:
+    """Entry point of the `presel` command. The private Prefect server's process imports this package, and none of the rest."""
+    from presel.cli.app import main
+
+    main()

@@ -1,4 +1,4 @@
-"""`presel`: init, doctor, plan, run, status, explain, report, export, finetune, gc, verify, cancel, demo, ledger."""
+"""`presel`: init, examples, doctor, plan, run, status, explain, report, export, finetune, gc, verify, cancel, demo, ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from presel.cli import demo, doctor, export, finetune, housekeeping, inspect, ledger, run, start, stopping
+from presel.cli import demo, doctor, examples, export, finetune, housekeeping, inspect, ledger, run, start, stopping
 from presel.cli.console import explain_failure
 from presel.errors import PreselError, __version__
 
@@ -16,7 +16,6 @@ app = typer.Typer(
     help="Choose the images worth instructing, and pay only for those.",
     no_args_is_help=True,
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -32,6 +31,7 @@ def _presel(
 
 
 app.command("init")(start.init)
+app.command("examples")(examples.examples)
 app.command("doctor")(doctor.doctor)
 app.command("plan")(run.plan)
 app.command("run")(run.run)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -42,15 +43,25 @@ def table(rows: Sequence[Mapping[str, object]], columns: Mapping[str, str], tota
     columns = {
         name: heading for name, heading in columns.items() if name not in _ONLY_IF_ANY or any(r[name] for r in rows)
     }
-    grid = Table(box=None, pad_edge=False, header_style="bold", show_footer=total)
-    for name, heading in columns.items():
+    cells = [[_cell(row[name]) for name in columns] for row in rows]
+    wide = sum(max(map(cell_len, column)) for column in zip(columns.values(), *cells, strict=True))
+    narrow = screen.is_terminal and wide + 2 * len(columns) > screen.width
+    padding = (0, 1) if not narrow else (0, 1, 0, 0)
+    grid = Table(box=None, pad_edge=False, padding=padding, header_style="bold", show_footer=total)
+    for number, (name, heading) in enumerate(columns.items()):
         numeric = any(isinstance(row[name], int | float) for row in rows)
         footer = _sum(rows, name) if total else ""
-        grid.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=True)
-    for row in rows:
-        grid.add_row(*(_cell(row[name]) for name in columns))
-    # As wide as it must be: in a pipe or a narrow window rich would rather cut the names off than pass 80 columns.
-    Console(highlight=False, width=max(screen.width, _WIDEST)).print(grid, crop=False)
+        if narrow:
+            heading = heading.replace(" ", "\n")
+        # A narrow terminal folds the names, so that every number stays below its heading.
+        fold = narrow and number == 0
+        grid.add_column(
+            heading, justify="right" if numeric else "left", footer=footer, no_wrap=not fold, overflow="fold"
+        )
+    for row in cells:
+        grid.add_row(*row)
+    # As wide as it must be: in a pipe rich would rather cut the names off than pass 80 columns.
+    (screen if narrow else Console(highlight=False, width=max(screen.width, _WIDEST))).print(grid, crop=False)
 
 
 def explain_failure(error: PreselError, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from rich.progress import Progress
 
 from presel.cli.console import complaints, screen, show
 from presel.cli.options import AsJson
+from presel.errors import __version__
 
 if TYPE_CHECKING:
     from presel.cli.prefect_run import Finished
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Run everything on an embedded pool, encoder, reference model and annotator.")
 
 _WORDS = (
-    "The annotator was a local stand-in for a paid API: it speaks the same protocol, answers from the ground truth of the "
-    "drawn pool, and its prices are made up ($0.40 in, $1.60 out per million tokens). To use a real one: `presel init`, "
-    "set source.uri, store, generator.model and generator.max_cost, export the API key, then `presel doctor`, "
-    "`presel plan`, `presel run`."
+    "The annotator was a local stand-in for a paid API: it answers from the ground truth of the drawn pool, and its prices are "
+    "made up ($0.40 in, $1.60 out per million tokens). For your own pictures and a real one: `presel init`."
 )
 
 
@@ -48,6 +47,7 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    complaints.print(f"presel {__version__}  demo in {folder}", markup=False, soft_wrap=True)
     _own_prefect(folder)
     from presel.demo.setting import staged
 
@@ -57,7 +57,7 @@ def demo(
         _server(ui) as address,
         _links(setting, folder, ui and not s3) as linked,
     ):
-        finished = _run(linked, folder / "report.html", as_json)
+        finished = _run(linked, folder / "report.html", as_json, kept=not s3)
         if address:
             _stay_up(address, finished.flow_run_id)
 
@@ -93,32 +93,55 @@ def endpoint(
     )
 
 
-def _run(setting: Setting, page: Path, as_json: bool) -> Finished:
+def _run(setting: Setting, page: Path, as_json: bool, kept: bool) -> Finished:
+    """`kept`: the store is there when this process is gone."""
+    from presel.cli.options import DEFAULT_CONFIG
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
+    from presel.cli.tour import commands, leave_configuration
     from presel.tables import table_store
 
     finished = run_flow("refresh", setting.config)
     if finished.record.report is not None:
         page.write_bytes(table_store.file(finished.record.report, "page.html"))
 
-    def words() -> None:
-        show_run(finished)
-        screen.print(f"Open     {page.absolute()}", markup=False, soft_wrap=True)
-        screen.print(f"\n{finished.seconds:.0f} s; the annotator was asked {setting.requests()} times.")
-        screen.print(_WORDS, markup=False)
+    config = leave_configuration(setting.config, page.parent) if kept else None
 
-    result = {**run_result(finished), "page": str(page.absolute()), "requests": setting.requests()}
+    def words() -> None:
+        show_run(finished, config or DEFAULT_CONFIG, page)
+        screen.print(f"\nThe annotator was asked {setting.requests()} times. {_WORDS}", markup=False)
+        if config:
+            screen.print("\nLook around; none of these costs anything or needs an endpoint:")
+            for line in commands(finished.record, config):
+                screen.print(f"  {line}", markup=False, soft_wrap=True)
+
+    result = {
+        **run_result(finished),
+        "page": str(page.absolute()),
+        "config": str(config.absolute()) if config else None,
+        "requests": setting.requests(),
+    }
     show(result, as_json, words)
     return finished
 
 
 @contextmanager
 def _drawing() -> Iterator[OnProgress]:
-    """A bar for the drawing of the pool, shown only if there is something to draw."""
-    with Progress(console=complaints, transient=True, disable=not complaints.is_terminal) as bar:
-        drawing = bar.add_task("drawing the pool", total=None, visible=False)
-        yield lambda done, total: bar.update(drawing, completed=done, total=total, visible=done < total)
+    """A bar for the drawing of the pool, shown only while there is something to draw: the run has a table of its own."""
+    bar = Progress(console=complaints, transient=True, disable=not complaints.is_terminal)
+    drawing = bar.add_task("drawing the pool", total=None)
+
+    def drawn(done: int, total: int) -> None:
+        if done < total:
+            bar.start()
+            bar.update(drawing, completed=done, total=total)
+        else:
+            bar.stop()
+
+    try:
+        yield drawn
+    finally:
+        bar.stop()
 
 
 def _own_prefect(folder: Path) -> None:

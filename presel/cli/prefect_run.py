@@ -9,17 +9,20 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from presel import cli
 from presel.cli import private_server, stopping
 from presel.cli.console import complaints
 from presel.cli.live import Live
 from presel.config import RefreshConfig, installed
-from presel.errors import EndpointUnavailable, require
+from presel.dataset import versions
+from presel.errors import EndpointUnavailable, __version__, require
 from presel.progress import listening
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
@@ -27,6 +30,9 @@ from presel.storage import trust
 
 if TYPE_CHECKING:
     from prefect import Flow
+
+    from tasks.board import Lane
+    from tasks.results import StoreResults
 
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -68,9 +74,9 @@ def quiet(private: bool | None = None) -> None:
     directly_to_loopback()
     if file := trust.bundle():
         os.environ["SSL_CERT_FILE"] = file  # Prefect, httpx and OpenSSL look there, and nowhere else
+    _unless_chosen(_QUIET)  # first: Prefect reads DO_NOT_TRACK, and has its say on it, when it is imported
     alone = server_address() is None if private is None else private
-    for name, value in {**_QUIET, **(_PRIVATE_SERVER if alone else {})}.items():
-        os.environ.setdefault(name, value)
+    _unless_chosen(_PRIVATE_SERVER if alone else {})
     if alone and (home := private_server.writable_home()):
         os.environ["PREFECT_HOME"] = home
     from prefect.context import refresh_global_settings_context
@@ -78,6 +84,11 @@ def quiet(private: bool | None = None) -> None:
     refresh_global_settings_context()
     if alone:
         private_server.take_its_place()
+
+
+def _unless_chosen(settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
 
 
 def server_address() -> str | None:
@@ -97,47 +108,70 @@ def directly_to_loopback() -> None:
 
 
 class Finished(NamedTuple):
-    """A flow that ran to its end: what it made, what it spent (US dollars), how long it took."""
+    """A flow that ran to its end: what it made, what it spent (US dollars), how long it took since the command began, and the
+    newest version before it."""
 
     record: RunRecord
     spent_usd: float
     seconds: float
     flow_run_id: str
+    before: int | None
 
 
 def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finished:
     """Run the flow to its end. Errors of stages come out as they are, a secret in an address before Prefect hears of it."""
-    quiet()
     from presel.instruct.endpoint.client import resolved_base_url
 
     resolved_base_url(config.generator.base_url)
-    flow = _flow(name)
-    from presel.instruct.money.purse import paid_here
-    from presel.storage import open_store
-    from tasks.results import results_in
+    with _shown(name, config) as live:
+        flow, storage = _flow(name), _first_asked(config.store)
+        from presel.instruct.money.purse import paid_here
+        from presel.storage import open_store
 
-    store = open_store(config.store)
-    started, before = time.time(), paid_here(store)
-    with first_contact():
-        storage = results_in(config.store)
-    with stopping.a_run(), Live(complaints) as live, listening(live):
-        state = flow.with_options(result_storage=storage)(config, return_state=True)
+        store = open_store(config.store)
+        before, version = paid_here(store), versions.latest(config.store, config.dataset.name)
+        live.doing("")
+        with listening(live):
+            state = flow.with_options(result_storage=storage)(config, return_state=True)
     state.result()  # raises what a stage raised
     record = run_record.latest(config.store, config.dataset.name)
-    spent = paid_here(store) - before
-    return Finished(record, spent, time.time() - started, str(state.state_details.flow_run_id))
+    spent, ready = paid_here(store) - before, time.time() - cli.BEGAN
+    return Finished(record, spent, ready, str(state.state_details.flow_run_id), version.version if version else None)
 
 
 def run_finetune(config: RefreshConfig, version: int | None, held_out: float) -> str:
     """Run the fine-tuning flow to its end; returns the tuned model's address. Errors of stages come out as they are."""
-    quiet()
-    flow: Flow[..., Any] = _flow("finetune")
+    with _shown("finetune", config) as live:
+        flow: Flow[..., Any] = _flow("finetune")
+        storage = _first_asked(config.store)
+        live.doing("")
+        with listening(live):
+            return str(flow.with_options(result_storage=storage)(config, version, held_out))
+
+
+@contextmanager
+def _shown(name: str, config: RefreshConfig) -> Iterator[Live]:
+    """The terminal's table, from before the first heavy import: nobody looks at an empty screen."""
+    require("flows", "a command that runs a flow")
+    headline = f"presel {__version__}  {name} {config.dataset.name}"
+    with stopping.a_run(), Live(complaints, headline, _lanes) as live:
+        live.doing("starting Prefect: with a private server it takes 5 to 20 s (PREFECT_API_URL names one that is up)")
+        quiet()
+        yield live
+
+
+def _lanes() -> Sequence[Lane]:
+    """The stages of the flow that runs here, once its modules are loaded."""
+    board = sys.modules.get("tasks.board")
+    return board.lanes() if board else []
+
+
+def _first_asked(store: str) -> StoreResults:
+    """Where Prefect keeps results: the first thing that asks the server, and starts a private one."""
     from tasks.results import results_in
 
     with first_contact():
-        storage = results_in(config.store)
-    with stopping.a_run(), Live(complaints) as live, listening(live):
-        return str(flow.with_options(result_storage=storage)(config, version, held_out))
+        return results_in(store)
 
 
 def _flow(name: str) -> Flow[[RefreshConfig], object]:

@@ -11,6 +11,7 @@ import typer
 
 from presel.cli import free_plan
 from presel.cli.console import screen, show, table
+from presel.cli.facts import facts, plan_facts, show_facts, unpaid
 from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
 from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
@@ -20,7 +21,7 @@ from presel.progress import Progress, listening
 from presel.runs import budget_curve, summary
 from presel.runs.figures import dollars
 from presel.runs.summary import Summary
-from presel.sources.catalog import in_words, since_before
+from presel.sources.catalog import since_before
 from presel.storage import open_store
 
 COLUMNS = {
@@ -54,13 +55,13 @@ def plan(
     heard: list[Progress] = []
     try:
         with listening(heard.append):
-            record = run_flow("plan", _allowed(settings, reference)).record
+            finished = run_flow("plan", _allowed(settings, reference))
     except BudgetExceeded as error:
         if not reference and any("at_most_usd" in event.figures for event in heard):
             free_plan.show_free(settings, as_json)
             return
         raise _not_allowed(error, config, reference, heard) from error
-    of_run = Summary(record)
+    record, of_run = finished.record, Summary(finished.record)
     rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
 
     def words() -> None:
@@ -69,15 +70,10 @@ def plan(
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
         priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
         table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)
-        screen.print(in_words(pool), soft_wrap=True)
-        if of_run.over_budget:
-            screen.print(of_run.over_budget, markup=False, soft_wrap=True)
-        low, high = (sum(row[name] or 0.0 for row in rows) for name in ("price_low_usd", "price_high_usd"))
-        rest = sum(row["price_usd"] or 0.0 for row in rows)
-        screen.print(f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)}).")
-        screen.print(f"Instructing every usable image would cost about {dollars(money.everything)}.")
         screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
         table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
+        screen.print()
+        show_facts(plan_facts(finished, of_run, config))
 
     show(
         {
@@ -103,7 +99,7 @@ def run(
     settings = _for_once(load(config, overrides), rebase, accept_shrink)
     free_plan.check_generator(settings.generator, may_spend=True)
     finished = run_flow("refresh", settings)
-    show(run_result(finished), as_json, lambda: show_run(finished))
+    show(run_result(finished), as_json, lambda: show_run(finished, config))
 
 
 def _for_once(settings: RefreshConfig, rebase: int | None, accept_shrink: bool) -> RefreshConfig:
@@ -124,39 +120,19 @@ def run_result(finished: Finished) -> dict[str, object]:
         "pool": since_before(record.catalog, record.samples),
         "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
         "over_budget": of_run.over_budget,
-        "unpaid": _unpaid(of_run),
+        "unpaid": unpaid(of_run),
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
         "report": summary.report_address(record),
     }
 
 
-def show_run(finished: Finished) -> None:
-    """What a refresh came to, for people."""
-    record, of_run = finished.record, Summary(finished.record)
-    money = of_run.money
+def show_run(finished: Finished, config: Path = DEFAULT_CONFIG, page: Path | None = None) -> None:
+    """What a refresh came to, for people. `page`: a copy of the report that is easier to open."""
+    of_run = Summary(finished.record)
     table(of_run.task_rows(), COLUMNS, total=True)
     screen.print()
-    screen.print(in_words(since_before(record.catalog, record.samples)), soft_wrap=True)
-    screen.print(
-        f"Instructing every usable image would have cost about {dollars(money.everything)}; this dataset cost "
-        f"{dollars(money.paid)}, of which this run paid {dollars(finished.spent_usd)}.",
-        soft_wrap=True,
-    )
-    if of_run.over_budget:
-        screen.print(of_run.over_budget, markup=False, soft_wrap=True)
-    if unpaid := _unpaid(of_run):
-        said = f"{unpaid} chosen images are not paid for, as the money cap is reached: raise generator.max_cost and run again."
-        screen.print(said, soft_wrap=True)
-    if record.dataset:
-        screen.print(f"Dataset  {record.dataset.uri} ({record.dataset.records} records)", markup=False, soft_wrap=True)
-    screen.print(f"Report   {summary.report_address(record)}", markup=False, soft_wrap=True)
-
-
-def _unpaid(of_run: Summary) -> int:
-    from presel.images.reasons import Reason
-
-    return of_run.reject_counts().get(Reason.CAP_REACHED, 0)
+    show_facts(facts(finished, of_run, config, page))
 
 
 def _not_allowed(error: BudgetExceeded, config: Path, allowed: float, heard: Sequence[Progress]) -> BudgetExceeded:

@@ -1,0 +1,5 @@
+"""`python -m presel` is `presel`."""
+
+from presel.cli import main
+
+main()
