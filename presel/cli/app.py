@@ -1,4 +1,5 @@
-"""`presel`: init, examples, doctor, plan, run, status, explain, report, export, finetune, gc, verify, cancel, demo, ledger."""
+"""`presel`: init, examples, doctor, plan, run, handoff, handin, status, explain, report, export, finetune, gc, verify, cancel,
+demo, ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from presel.cli import demo, doctor, examples, export, finetune, housekeeping, inspect, ledger, run, start, stopping
+from presel.cli import (
+    demo,
+    doctor,
+    examples,
+    export,
+    finetune,
+    housekeeping,
+    inspect,
+    ledger,
+    people,
+    run,
+    start,
+    stopping,
+)
 from presel.cli.console import explain_failure
 from presel.errors import PreselError, __version__
 
@@ -35,6 +49,8 @@ app.command("examples")(examples.examples)
 app.command("doctor")(doctor.doctor)
 app.command("plan")(run.plan)
 app.command("run")(run.run)
+app.command("handoff")(people.handoff)
+app.command("handin")(people.handin)
 app.command("status")(inspect.status)
 app.command("explain")(inspect.explain)
 app.command("report")(inspect.report)

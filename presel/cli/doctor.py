@@ -120,6 +120,8 @@ def store(settings: RefreshConfig) -> Finding:
 
 def credentials(settings: RefreshConfig) -> Finding:
     name = settings.generator.api_key_env
+    if settings.generator.only_people:
+        return Finding("api key", "ok", "none is needed: people write the instructions")
     if not os.environ.get(name):
         return Finding("api key", "error", f"${name} is not set", f"export {name}=...; `presel plan` needs none")
     return Finding("api key", "ok", f"${name} is set")
@@ -128,6 +130,8 @@ def credentials(settings: RefreshConfig) -> Finding:
 def endpoint(settings: RefreshConfig) -> Finding:
     from presel.instruct.endpoint.client import reached
 
+    if settings.generator.only_people:
+        return Finding("endpoint", "ok", "none is needed: people write the instructions")
     url, query, headers = reached(settings.generator)
     return _answers("endpoint", url, settings.generator.api_key_env, "generator.base_url", headers, query)
 
@@ -156,9 +160,13 @@ def _answers(
 def prices(settings: RefreshConfig) -> Finding:
     from presel.instruct.money.prices import price_of
 
-    price = price_of(settings.generator)
-    cap = settings.generator.max_cost
+    cap, people = settings.generator.max_cost, settings.generator.people
     limit = "no cap" if cap == "unlimited" else f"cap ${cap:,.2f}"
+    if settings.generator.only_people:
+        return Finding(
+            "price", "ok", f"people: ${people.hourly_rate:g} an hour, {people.minutes:g} min a picture; {limit}"
+        )
+    price = price_of(settings.generator)
     return Finding(
         "price",
         "ok",

@@ -66,7 +66,7 @@ def plan_facts(finished: Finished, of_run: Summary, config: Path) -> dict[str, l
         "Changed": [in_words(since_before(finished.record.catalog, finished.record.samples))],
         "Cost": [f"This plan paid {dollars(finished.spent_usd)}.", price, everything, *_over_budget(of_run)],
         "Refused": [refused(of_run, config)],
-        "Next": ["instruct the quota and publish:", command("run", config), _took(finished)],
+        "Next": [*_waiting(of_run, config), "instruct the quota and publish:", command("run", config), _took(finished)],
     }
 
 
@@ -134,7 +134,24 @@ def unpaid(of_run: Summary) -> int:
     return of_run.reject_counts().get(Reason.CAP_REACHED, 0)
 
 
+def pending(of_run: Summary) -> int:
+    """Chosen images that people have not written about yet."""
+    from presel.images.reasons import Reason
+
+    return of_run.reject_counts().get(Reason.PENDING, 0)
+
+
 def _held_back(of_run: Summary, config: Path) -> list[str]:
+    return [*_waiting(of_run, config), *_unpaid(of_run, config)]
+
+
+def _waiting(of_run: Summary, config: Path) -> list[str]:
+    if not (count := pending(of_run)):
+        return []
+    return [f"{count:,} images wait for people; write their tasks:", command("handoff --to FOLDER", config)]
+
+
+def _unpaid(of_run: Summary, config: Path) -> list[str]:
     if not (count := unpaid(of_run)):
         return []
     held = f"{count:,} chosen images are not paid for, as the money cap is reached; with another cap:"

@@ -29,6 +29,8 @@ def check_generator(generator: GeneratorConfig, *, may_spend: bool) -> None:
     from presel.instruct.endpoint.client import resolved_base_url, secret
     from presel.instruct.money.prices import price_of
 
+    if generator.only_people:
+        return
     free = price_of(generator).of(1, 1) == 0
     resolved_base_url(generator.base_url)
     if not may_spend and not free and not os.environ.get(generator.api_key_env, "").strip():

@@ -75,6 +75,16 @@ def export(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = []) -> No
         sys.stdout.write(line + "\n")
 
 
+@app.command("agreement")
+def agreement(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+    """How alike two people write about a picture, and people and the API, by task."""
+    from presel.instruct.people.agreement import agreement as measured
+
+    rows = measured(_opened(config, overrides))
+    columns = {"task": "task", "pair": "pair", "pictures": "pictures", "same": "same", "overlap": "overlap"}
+    show(rows, as_json, lambda: table(rows, columns))
+
+
 def _priced(row: dict[str, Any]) -> dict[str, Any]:
     """With a price that shows: answers cost hundredths of a cent."""
     return {**row, "cost_usd": f"{row['cost_usd']:.6f}"}

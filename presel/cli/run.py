@@ -11,7 +11,7 @@ import typer
 
 from presel.cli import free_plan
 from presel.cli.console import screen, show, table
-from presel.cli.facts import facts, plan_facts, show_facts, unpaid
+from presel.cli.facts import facts, pending, plan_facts, show_facts, unpaid
 from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
 from presel.cli.prefect_run import Finished, run_flow
 from presel.config import RefreshConfig
@@ -121,6 +121,7 @@ def run_result(finished: Finished) -> dict[str, object]:
         "money": {**of_run.money._asdict(), "this_run": finished.spent_usd},
         "over_budget": of_run.over_budget,
         "unpaid": unpaid(of_run),
+        "pending": pending(of_run),
         "seconds": round(finished.seconds, 1),
         "dataset": record.dataset,
         "report": summary.report_address(record),

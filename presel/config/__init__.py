@@ -21,6 +21,7 @@ from presel.config.export import ExportConfig, Trainer
 from presel.config.generator import (
     BatchConfig,
     GeneratorConfig,
+    PeopleConfig,
     PriceConfig,
     PromptConfig,
     RequestConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "HistoryConfig",
     "ImageConfig",
     "LoraConfig",
+    "PeopleConfig",
     "PriceConfig",
     "PromptConfig",
     "ReestimateConfig",

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from presel.config.section import SECRET, Section
-from presel.keys import Operational
+from presel.keys import InKeyUnless, Operational
 
 _OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
 
@@ -67,6 +67,9 @@ class PromptConfig(Section):
     kind: Literal["short_answer", "conversation", "detailed_description", "reasoning", "captions", "custom"] = (
         "conversation"
     )
+    by: Annotated[Literal["api", "people"] | None, InKeyUnless(None)] = Field(
+        None, description="who writes the instructions of this task; null: as `generator.kind` says"
+    )
     turns: int = Field(1, ge=1, le=10, description="question-response pairs per image")
     language: str = "English"
     system: str | None = Field(None, description="replaces the kind's own system message")
@@ -110,6 +113,18 @@ class BatchConfig(Section):
     price_share: float = Field(0.5, gt=0, le=1, description="of the live price")
 
 
+class PeopleConfig(Section):
+    """What the time of people costs, where they write instructions (docs/people.md)."""
+
+    hourly_rate: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="US dollars for an hour of a person's time; 0 for volunteers"
+    )
+    minutes: float = Field(2.0, gt=0, le=600, description="that one picture is expected to take, for prices beforehand")
+    longest: float = Field(
+        30.0, gt=0, description="minutes that one annotation counts at most: a page may be left open over night"
+    )
+
+
 class RequestConfig(Section):
     """What is sent beside the messages, for servers that do not take all of it (docs/howto/providers.md)."""
 
@@ -138,6 +153,10 @@ class RequestConfig(Section):
 class GeneratorConfig(Section):
     """The OpenAI-compatible API that writes instructions. This is the only section that costs money."""
 
+    kind: Annotated[Literal["api", "people"], InKeyUnless("api")] = Field(
+        "api", description="who writes the instructions: an API, or people in a labelling tool (`presel handoff`)"
+    )
+    people: Annotated[PeopleConfig, Operational] = PeopleConfig()
     model: str = "gpt-4.1-mini"
     base_url: Annotated[str, AfterValidator(_holds_no_password)] = Field(
         "https://api.openai.com/v1", description="any server that speaks /chat/completions"
@@ -173,3 +192,31 @@ class GeneratorConfig(Section):
     attempts: Annotated[int, Field(ge=1, le=20), Operational] = Field(
         6, description="tries of one request that failed without an answer"
     )
+
+    @property
+    def only_people(self) -> bool:
+        """Whether no API is asked for any task."""
+        return all(self.writer(prompt) == "people" for prompt in (self.prompt, *self.prompts.values()))
+
+    def prompt_of(self, task: str) -> PromptConfig:
+        """What is asked about the images of a task."""
+        return self.prompts.get(task, self.prompt)
+
+    def writer(self, prompt: PromptConfig) -> Literal["api", "people"]:
+        """Who answers a prompt."""
+        return prompt.by or self.kind
+
+    def by_people(self, task: str) -> bool:
+        """Whether people write the instructions of a task."""
+        return self.writer(self.prompt_of(task)) == "people"
+
+    @model_validator(mode="after")
+    def _people_can_be_asked(self) -> GeneratorConfig:
+        for prompt in (self.prompt, *self.prompts.values()):
+            if self.writer(prompt) == "people" and (prompt.judge or prompt.answer_schema):
+                raise ValueError("people write plain turns: `judge` and `answer_schema` are for `by: api`")
+            if self.writer(prompt) == "people" and self.people.hourly_rate is None:
+                raise ValueError(
+                    "people are asked, but not what an hour costs: set `people.hourly_rate` (0: volunteers)"
+                )
+        return self

@@ -49,7 +49,7 @@ class Reason(StrEnum):
     # The provider, or the model in its answer, would not speak about the picture.
     CONTENT_FILTER = "content_filter", "The provider's filter stopped the answer."
     DECLINED = "declined", "The provider refused the request with an error about this picture."
-    REFUSED = "refused", "The model answered that it will not speak about the picture."
+    REFUSED = "refused", "The model answered that it will not speak about the picture, or the person skipped it."
 
     # The answer, and the one after a second request, could not be used.
     INVALID_JSON = "invalid_json", "The answer holds no JSON with turns."
@@ -80,6 +80,14 @@ class Reason(StrEnum):
         "cap_reached",
         "The money cap was reached first (`generator.on_cap: publish`); a run with a higher cap asks again.",
     )
+    PENDING = (
+        "pending",
+        "People are asked (`presel handoff`), and nothing has come back yet; the next run takes what has come.",
+    )
+
+    # What people hand in is no answer to what they were asked: only in what `presel handin` says.
+    FOREIGN = "foreign", "It names no picture that was handed out, or another one than it was handed out for."
+    ANSWERED = "answered", "It says something else than what is in the ledger by the same person; the first counts."
 
     # The reference model could not score the sample; its task's weight comes from the others.
     LOSS_NOT_FINITE = "loss_not_finite", "A loss is NaN or infinite."

@@ -107,7 +107,7 @@ class Samples:
         return max(live, self.generator.batch.requests_per_file) if self.generator.mode == "batch" else live
 
     async def _verdict(self, row: Row) -> Verdict:
-        prompt = self.generator.prompts.get(row["task"], self.generator.prompt)
+        prompt = self.generator.prompt_of(row["task"])
         first = opening(row["content"], row["task"], self.generator)
         answers: list[Answer] = []
         bought: list[bool] = []

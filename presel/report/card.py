@@ -49,6 +49,7 @@ def card(
             size=size_category(sums.records),
             saved=_saved(sums),
             held_out=sum(row["reason"] == "held_out" for row in rejects),
+            pending=sum(row["reason"] == Reason.PENDING for row in rejects),
             unpaid=sum(row["reason"] == Reason.CAP_REACHED for row in rejects),
         )
     )

@@ -13,22 +13,28 @@ With `on_cap: publish` such a run does not end: what is not paid for is rejected
 table is unfinished (`presel.tables.unfinished`): the next run asks for the rest, and buys nothing twice. The same goes for
 `unavailable`, a request that got no answer while nobody else did, and for a picture that could not be read this time: its
 replacement makes room again.
+
+Where people write a task's instructions (`by: people`), nobody is asked here: what they have handed in is in the ledger, and
+the rest is rejected as `pending`, with its seat kept, until it comes back.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from presel import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.images.reasons import PASSING, WITHOUT_ANSWER, Reason
 from presel.instruct.engine import Engine
+from presel.instruct.people.waiting import People
 from presel.instruct.questions.dialogue import Instruction
 from presel.instruct.questions.parsing import Problem
+from presel.instruct.questions.request import PEOPLE
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.instruct.sharing import draining_on_sigterm, shared
 from presel.runs.figures import dollars
@@ -38,8 +44,10 @@ from presel.tables.table_store import Output
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ask = Callable[[list[Row]], list[Verdict]]
 log = logging.getLogger(__name__)
-_ANOTHER_TIME = frozenset({Reason.CAP_REACHED, *WITHOUT_ANSWER, *PASSING})
+_KEEPS_ITS_SEAT = frozenset({Reason.CAP_REACHED, Reason.PENDING})
+_ANOTHER_TIME = _KEEPS_ITS_SEAT | WITHOUT_ANSWER | PASSING
 """Reasons that say something about the moment: the next run asks about these samples again."""
 _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
@@ -59,12 +67,10 @@ def _instruct(
     seats = [row for row in rows if row["picked"]]
     verdicts: list[Verdict] = []
     unfinished.is_last(out)
-    with draining_on_sigterm(), shared(wanted.store, generator) as engine:
-        engine.announce(Counter(row["task"] for row in seats))
-        samples = Samples(engine, source, generator, images)
-        waiting = _Waiting(wanted, len(seats), engine)
+    asked = _people if generator.by_people(wanted.label) else _api
+    with draining_on_sigterm(), asked(wanted, seats, source, generator, images) as ask:
         while seats:
-            answered = waiting.until(engine.run(samples.instruct(seats, waiting.hear)))
+            answered = ask(seats)
             verdicts += answered
             seats = successors([v.row for v in answered if _leaves_a_seat(v)], reserve)
     _write(out, verdicts, generator, wanted.label)
@@ -74,15 +80,47 @@ def _instruct(
     if facts["unpaid"]:
         said = "%s: %d of %d picks are not paid for: the money cap is reached (generator.max_cost)"
         log.warning(said, wanted.label, facts["unpaid"], picked)
+    if facts["pending"]:
+        said = "%s: %d of %d picks wait for people: `presel handoff` writes their tasks"
+        log.warning(said, wanted.label, facts["pending"], picked)
 
 
 instruct = unfinished.OpenStage(_instruct, "instruct", 2, lacks="unanswered")
 """instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
 
 
+@contextmanager
+def _api(
+    wanted: TableRef, seats: list[Row], source: SourceConfig, generator: GeneratorConfig, images: ImageConfig
+) -> Iterator[Ask]:
+    """Asks the endpoint, and reports how far it is."""
+    with shared(wanted.store, generator) as engine:
+        engine.announce(Counter(row["task"] for row in seats))
+        samples = Samples(engine, source, generator, images)
+        waiting = _Waiting(wanted, len(seats), engine)
+        yield lambda rows: waiting.until(engine.run(samples.instruct(rows, waiting.hear)))
+
+
+@contextmanager
+def _people(
+    wanted: TableRef, seats: list[Row], _source: SourceConfig, generator: GeneratorConfig, _images: ImageConfig
+) -> Iterator[Ask]:
+    """Looks what people have handed in."""
+    people, label, made = People(wanted.store, generator), f"{wanted.stage} {wanted.label}", 0
+
+    def ask(rows: list[Row]) -> list[Verdict]:
+        nonlocal made
+        found = people.verdicts(rows)
+        made += sum(isinstance(verdict.outcome, Instruction) for verdict in found)
+        progress.report("instruct", label, made, len(seats), "instructions", "written by people")
+        return found
+
+    yield ask
+
+
 def _leaves_a_seat(verdict: Verdict) -> bool:
-    """Whether another sample may take its seat: there is no money for that one either where the cap is reached."""
-    return isinstance(verdict.outcome, Problem) and verdict.outcome.reason != Reason.CAP_REACHED
+    """Whether another sample may take its seat: not where money or time is missing, which that one would want, too."""
+    return isinstance(verdict.outcome, Problem) and verdict.outcome.reason not in _KEEPS_ITS_SEAT
 
 
 def successors(failed: Sequence[Row], reserve: list[Row]) -> list[Row]:
@@ -161,9 +199,9 @@ def _record(verdict: Verdict, instruction: Instruction, generator: GeneratorConf
     row = verdict.row
     return {
         **{name: row[name] for name in ("sample_id", "task", "key", "content")},
-        "kind": generator.prompts.get(row["task"], generator.prompt).kind,
+        "kind": generator.prompt_of(row["task"]).kind,
         "turns": [{"question": turn.question, "response": turn.response} for turn in instruction.turns],
-        "model": generator.model,
+        "model": PEOPLE if generator.by_people(row["task"]) else generator.model,
         "request": instruction.request,
         "input_tokens": sum(answer.input_tokens for answer in verdict.answers),
         "output_tokens": sum(answer.output_tokens for answer in verdict.answers),
@@ -186,6 +224,7 @@ def _facts(verdicts: Sequence[Verdict], picked: int) -> dict[str, Any]:
         "input_tokens": sum(answer.input_tokens for answer, _ in answers),
         "output_tokens": sum(answer.output_tokens for answer, _ in answers),
         "unpaid": reasons[Reason.CAP_REACHED],
+        "pending": reasons[Reason.PENDING],
         "unanswered": sum(reasons[reason] for reason in _ANOTHER_TIME),
         "shortfall": picked - (len(verdicts) - len(rejected)),
     }

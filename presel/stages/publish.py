@@ -226,9 +226,11 @@ def _nothing(content: Content) -> PreselError:
     counted = Counter(content.rejects["reason"].to_pylist()).most_common(5)
     why = ", ".join(f"{count:,} {reason}" for reason, count in counted) or "nothing was chosen"
     error = BudgetExceeded if content.unpaid else SupplyError
+    waits = Reason.PENDING in content.rejects["reason"].to_pylist()
+    people = "`presel handoff` writes the tasks of people; " if waits else ""
     return error(
         f"not one image has instructions, so there is nothing to publish: {why}",
-        fix="`presel status` shows the rejects; every answer is kept",
+        fix=people + "`presel status` shows the rejects; every answer is kept",
     )
 
 

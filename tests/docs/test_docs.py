@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {
     "init", "doctor", "plan", "run", "status", "explain", "report", "export", "finetune", "demo", "ledger", "gc",
-    "verify", "cancel", "examples",
+    "verify", "cancel", "examples", "handoff", "handin",
 }  # fmt: skip
 
 

@@ -34,13 +34,21 @@ def one_each(images: Mapping[str, int], generator: GeneratorConfig) -> float:
 
 def room(images: Mapping[str, int], generator: GeneratorConfig) -> float:
     """US dollars for a dozen of the dearest requests."""
-    return ROOM * max((_dialogue(task, generator) for task, count in images.items() if count), default=0.0)
+    asked = [task for task, count in images.items() if count and not generator.by_people(task)]
+    return ROOM * max((_dialogue(task, generator) for task in asked), default=0.0)
+
+
+def for_a_person(generator: GeneratorConfig) -> float:
+    """US dollars that an image is expected to cost where a person writes about it."""
+    return (generator.people.hourly_rate or 0.0) * generator.people.minutes / 60
 
 
 def _dialogue(task: str, generator: GeneratorConfig) -> float:
-    """An answer about one image, and the judge's word on it, who reads the answer."""
+    """An answer about one image, and the judge's word on it, who reads the answer; or a person's time."""
+    if generator.by_people(task):
+        return for_a_person(generator)
     estimator = Estimator(price_of(generator))
     request = opening(_ANY_CONTENT, task, generator)
     cost = estimator.cost(request)
-    judged = generator.prompts.get(task, generator.prompt).judge
+    judged = generator.prompt_of(task).judge
     return 2 * cost + estimator.price.of(request.output_limit, 0) if judged else cost

@@ -33,16 +33,20 @@ def follow(
     """
     request, remedies = opening, {"longer", "again"}
     for answer in answers:
-        found = _in(language, read(answer, turns, opening.schema))
-        if not isinstance(found, Problem):
-            return Instruction(found, answer.key)
-        if found.remedy not in remedies:
+        found = settled(opening, answer, turns, language)
+        if isinstance(found, Instruction) or found.remedy not in remedies:
             return found
         remedies.remove(found.remedy)
         request = (
             request.longer() if found.remedy == "longer" else request.again(text_of(answer)[:QUOTED], found.detail)
         )
     return request
+
+
+def settled(opening: Request, answer: Answer, turns: int, language: str | None = None) -> Instruction | Problem:
+    """What one answer comes to by itself, where nobody is asked again."""
+    found = _in(language, read(answer, turns, opening.schema))
+    return found if isinstance(found, Problem) else Instruction(found, answer.key)
 
 
 def _in(language: str | None, found: tuple[Turn, ...] | Problem) -> tuple[Turn, ...] | Problem:

@@ -27,7 +27,7 @@ from typing import Any
 from presel.config import GeneratorConfig
 from presel.images import API_VERSION
 from presel.instruct.questions.prompts import render
-from presel.instruct.questions.schemas import is_closed, is_own, schema_of
+from presel.instruct.questions.schemas import SCHEMA, is_closed, is_own, schema_of
 
 PICTURE = "image:"
 """What stands in a kept message where the sent one has the picture: this and the content digest."""
@@ -36,6 +36,9 @@ LIMITS = ("max_tokens", "max_completion_tokens")
 """What a limit of output tokens is called; each is refused somewhere."""
 FORMATS: Mapping[str, Mapping[str, str] | None] = {"json": {"type": "json_object"}, "none": None}
 """What `response_format` is where it is not the schema."""
+
+PEOPLE = "people"
+"""The model, and the endpoint, of what people are asked. They see the picture as it is: it has no side and no version."""
 
 _REASONING_MODEL = re.compile(r"^(o\d|gpt-5)", re.IGNORECASE)
 _IN_WORDS = "\nAnswer with nothing but JSON that fits this JSON schema:\n"
@@ -146,8 +149,10 @@ def opening(content: str, task: str, generator: GeneratorConfig, picture_version
     `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them.
     Raises ConfigError for a template that does not render and for a schema that is none.
     """
-    prompt = generator.prompts.get(task, generator.prompt)
+    prompt = generator.prompt_of(task)
     system, user = render(prompt, task)
+    if generator.writer(prompt) == PEOPLE:
+        return for_people(content, system, user)
     picture = {"type": "image_url", "image_url": {"url": PICTURE + content, "detail": generator.image_detail}}
     return Request(
         content=content,
@@ -160,6 +165,23 @@ def opening(content: str, task: str, generator: GeneratorConfig, picture_version
         model=generator.model,
         parameters=_parameters(generator),
         base_url=generator.base_url.rstrip("/"),
+    )
+
+
+def for_people(content: str, system: str, user: str, opinion: int = 1) -> Request:
+    """What people are asked about an image. `opinion`: whose answer it is, the first one's or another person's."""
+    picture = {"type": "image_url", "image_url": {"url": PICTURE + content}}
+    return Request(
+        content=content,
+        picture={"side": 0, "version": 1},
+        messages=(
+            {"role": "system", "content": system},
+            {"role": "user", "content": [{"type": "text", "text": user}, picture]},
+        ),
+        schema=SCHEMA,
+        model=PEOPLE,
+        parameters={"opinion": opinion} if opinion > 1 else {},
+        base_url=PEOPLE,
     )
 
 
