@@ -1,7 +1,7 @@
 """Artifacts of a run: shown once, or kept up to date by a thread that nobody waits for.
 
-Those that a person looks for (the plan, the board) belong to the flow run, not to the task that made them: the run's
-Artifacts tab lists its own first, above the progress of dozens of tasks.
+Those that a person looks for (the plan, the board) belong to the flow run, not to the task that made them. They are few, since
+the run's Artifacts tab shows them in no order: the board links to them in the order of reading.
 
 A server that is away for minutes makes Prefect's client wait for minutes (tasks/patience.py). A GPU must not stand still
 for the sake of a percentage, so what changes while work goes on is sent by one thread of the process, the latest state only,
@@ -29,14 +29,17 @@ _LAST_WORD = 5.0
 """Seconds that the end of a task waits for its last state to be sent."""
 
 
-def show_markdown(key: str, text: str, description: str) -> None:
-    """A page of the current flow run. It stays below 200 kB: the server's Artifacts page loads every latest one whole."""
-    _create("markdown", key, text, description)
+def show_markdown(key: str, text: str, description: str) -> str | None:
+    """A page of the current flow run. It stays below 200 kB: the server's Artifacts page loads every latest one whole.
+
+    Returns its id; None where the server would not take it.
+    """
+    return _create("markdown", key, text, description)
 
 
-def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
-    """A table of the current flow run."""
-    _create("table", key, json.dumps(list(rows)), description)
+def show_table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> str | None:
+    """A table of the current flow run, likewise."""
+    return _create("table", key, json.dumps(list(rows)), description)
 
 
 class LiveArtifact:
@@ -46,7 +49,8 @@ class LiveArtifact:
         self._what = {"type": kind, "key": key and _key(key), "flow_run_id": flow_run, "task_run_id": task_run}
         # Prefect finds its server through the context; the thread has none of its own.
         self._context = contextvars.copy_context()
-        self._id: UUID | None = None
+        self.id: UUID | None = None
+        """Once it was sent."""
         self._wanted: tuple[Any, str, threading.Event] | None = None
 
     def say(self, data: Any, description: str) -> None:
@@ -71,10 +75,10 @@ class LiveArtifact:
 
     def _send(self, data: Any, description: str) -> None:
         with get_client(sync_client=True) as client:
-            if self._id is None:
-                self._id = client.create_artifact(ArtifactCreate(**self._what, data=data, description=description)).id
+            if self.id is None:
+                self.id = client.create_artifact(ArtifactCreate(**self._what, data=data, description=description)).id
             else:
-                client.update_artifact(self._id, ArtifactUpdate(data=data, description=description))
+                client.update_artifact(self.id, ArtifactUpdate(data=data, description=description))
 
 
 class _Courier:
@@ -106,17 +110,18 @@ class _Courier:
 _courier = _Courier()
 
 
-def _create(kind: str, key: str, data: str, description: str) -> None:
+def _create(kind: str, key: str, data: str, description: str) -> str | None:
     what = ArtifactCreate(
         type=kind, key=_key(key), data=data, description=description, flow_run_id=runtime.flow_run.id or None
     )
     try:
         with get_client(sync_client=True) as client:
-            client.create_artifact(what)
+            return str(client.create_artifact(what).id)
     except Exception as error:
         log.warning("the artifact %s is not shown (%s: %s)", key, type(error).__name__, error)
+        return None
 
 
 def _key(name: str) -> str:
-    """Prefect takes small letters, digits and dashes; a dataset's name may have underscores."""
-    return name.replace("_", "-")
+    """Prefect takes small letters, digits and dashes; a dataset's name may have underscores, a stage's blanks."""
+    return name.replace("_", "-").replace(" ", "-")

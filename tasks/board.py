@@ -1,8 +1,9 @@
-"""The board of a flow run: one page that is brought up to date while it runs. Every stage, how far, how fast, how long still;
-the money spent, against the cap.
+"""The board of a flow run: one page that is brought up to date while it runs. What it waits for or how it ended; every stage,
+how far, how fast, how long; the money spent, against the cap; and links to everything else that the run shows, in order.
 
 A run of hundreds of tasks has hundreds of bars and no sum; this is the sum. It is an artifact of the flow run with the key
 `<dataset>-board`, and its description is the one line that matters, which the UI's list of artifacts shows without a click.
+That list has no order: the server draws an artifact's id at random and the UI sorts by it. So the board is the contents.
 
 Tasks are counted where the flow calls or submits them, their progress is heard in the threads that run them. With
 `execution.runner: ray` or `dask` those are elsewhere: there the board counts tasks, and each task run shows how far it is.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import fsum
 from threading import RLock, Timer
@@ -22,64 +23,21 @@ from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
 from presel.config import DatasetConfig
-from presel.progress import Listener, Pace, Progress, duration
+from presel.errors import BudgetExceeded
+from presel.progress import Listener, Progress, duration
 from presel.report.card import plain
 from presel.runs.figures import dollars
 from presel.tables.schemas import TableRef
 from tasks.artifacts import LiveArtifact
+from tasks.lanes import Lane, done, pace, row
+from tasks.outputs import Outputs
 
 BOARD, RUNNING = "board", "Running"
+UNDER_WAY = "still under way"
+"""On every board whose run has not ended, whatever its headline: tasks/orphans.py looks for it."""
+_READ = ("plan", "result", "gallery", "rejects", "outputs", "report")
+"""What the run shows beside the board, in the order of reading."""
 _SECONDS_BETWEEN_UPDATES = 3.0
-
-
-@dataclass(eq=False)
-class Lane:
-    """One stage in one round (instructing has two): its tasks, and what those that work here have told."""
-
-    stage: str
-    name: str
-    submitted: int = 0
-    ended: Counter[str] = field(default_factory=Counter)
-    told: dict[str, Progress] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
-    rejects: int = 0
-
-    @property
-    def tasks(self) -> int:
-        return max(self.submitted, self.ended.total(), len(self.told))
-
-    @property
-    def silent(self) -> int:
-        """Tasks that have not begun."""
-        return max(0, self.tasks - len(self.told) - self.ended["Cached"])
-
-    @property
-    def done(self) -> int:
-        return sum(progress.done for progress in self.told.values())
-
-    @property
-    def total(self) -> float:
-        """What all tasks will come to, those that have not begun taken as the mean of those that have."""
-        known = sum(progress.total for progress in self.told.values())
-        return known + self.silent * known / len(self.told) if self.told else 0.0
-
-    @property
-    def over(self) -> bool:
-        return self.ended.total() >= self.tasks
-
-    @property
-    def unit(self) -> str:
-        return next(iter(self.told.values())).unit if self.told else "tasks"
-
-    @property
-    def trouble(self) -> str:
-        """Why it does not go on, as its tasks tell it: one of them, since they ask the same endpoint."""
-        return next((told.trouble for told in self.told.values() if told.trouble), "")
-
-    @property
-    def note(self) -> str:
-        """What its only task says beside the numbers."""
-        return next(iter(self.told.values())).note if len(self.told) == 1 and self.submitted == 1 else ""
 
 
 class Board:
@@ -87,27 +45,39 @@ class Board:
 
     def __init__(self, name: str, flow_run: str) -> None:
         self.lanes: list[Lane] = []
+        self.outputs = Outputs()
+        self._run = flow_run
         self._artifact = LiveArtifact("markdown", f"{name}-{BOARD}", flow_run)
+        self._list = LiveArtifact("markdown", f"{name}-outputs", flow_run)
+        self._links: dict[str, str] = {}
         self._lock = RLock()
         self._began = time.monotonic()
         self._next = self._began
         self._later: Timer | None = None
         self._over = False
 
-    def begun(self, stage: str, name: str) -> Lane:
+    def begun(self, stage: str, name: str, looks: bool = False) -> Lane:
         """One more task of a stage was called or submitted; `name` is that of the stage in this round."""
         with self._lock:
             lane = next((lane for lane in self.lanes if lane.name == name), None) or self._add(stage, name)
             lane.submitted += 1
+            lane.looks = looks
         self._show_if_due()
         return lane
 
-    def ended(self, lane: Lane, state: str, result: object = None) -> None:
+    def ended(self, lane: Lane, state: str, result: object = None, task_run: str = "") -> None:
         """One of its tasks is over, with this result."""
         with self._lock:
             lane.ended[state] += 1
             lane.rejects += result.rejects if isinstance(result, TableRef) else 0
+            lane.ceased = time.monotonic()
+            lane.rows += self.outputs.add(lane.name, "Ran" if lane.looks else state, task_run, result)
         self._show_if_due()
+
+    def links(self, what: str, address: str) -> None:
+        """Something to read: another artifact's id, or where a browser finds it."""
+        with self._lock:
+            self._links[what] = address
 
     def seen(self) -> list[Lane]:
         """The lanes as they are at this moment."""
@@ -115,7 +85,10 @@ class Board:
             return [replace(lane, ended=Counter(lane.ended), told=dict(lane.told)) for lane in self.lanes]
 
     def listener(self, stage: str, task_run: str) -> Listener:
-        """Hears the progress of one task run."""
+        """Hears the progress of one task run, which begins now."""
+        with self._lock:
+            lane = self._lane(stage)
+            lane.began = lane.began or time.monotonic()
 
         def hear(progress: Progress) -> None:
             with self._lock:
@@ -132,6 +105,12 @@ class Board:
             if self._later is not None:
                 self._later.cancel()
                 self._later = None
+            page, words = self.outputs.page(), self.outputs.words()
+        if page:
+            self._list.say(page, words)
+            self._list.settle()
+            if self._list.id:
+                self.links("outputs", str(self._list.id))
         self._show(state)
         self._artifact.settle()
 
@@ -143,19 +122,35 @@ class Board:
     def page(self, state: str) -> str:
         """Markdown."""
         now = datetime.now(UTC).strftime("%H:%M:%S UTC")
-        took = duration(time.monotonic() - self._began)
+        age, running = duration(time.monotonic() - self._began), state == RUNNING
         with self._lock:
-            rows, money = [_row(lane, state == RUNNING) for lane in self.lanes], self._money()
-        head = "| stage | tasks | done | pace |\n|---|---|---|---|\n"
-        return f"**{plain(state)}**, {took} after the start, as of {now}.{money}\n\n{head}{''.join(rows)}"
+            rows, money = [row(lane, running) for lane in self.lanes], self._money()
+            headline, read = self._headline(state), self._contents()
+        since = f"{age} after the start, as of {now}" + ("" if self._over else f", {UNDER_WAY}")
+        columns = ["stage", "tasks", "done", *(["pace"] if running else []), "time"]
+        head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+        return f"## {plain(headline)}\n\n{since[0].upper()}{since[1:]}.{money}\n\n{read}{head}{''.join(rows)}"
 
     def line(self, state: str) -> str:
-        """The line that matters: what is being done, or where it ended."""
+        """The line that matters: what is being done or waited for, or where it ended."""
         with self._lock:
-            busy = [lane for lane in self.lanes if not lane.over]
-            words = "; ".join(f"{lane.name}: {_done(lane)}, {_pace(lane)}" for lane in busy) or "between two stages"
             came = "" if state == RUNNING else self._came()
-            return f"{words if state == RUNNING else state}.{came}{self._money()}"
+            return f"{self._headline(state)}.{came}{self._money()}"
+
+    def _headline(self, state: str) -> str:
+        """What a person acts on."""
+        if state != RUNNING:
+            return state
+        busy = [lane for lane in self.lanes if not lane.over]
+        words = "; ".join(f"{lane.name}: {done(lane)}, {pace(lane)}" for lane in busy) or "between two stages"
+        waits = any(lane.trouble for lane in busy)
+        return f"Waiting for the endpoint. {words[0].upper()}{words[1:]}" if waits else f"{RUNNING}. {words}"
+
+    def _contents(self) -> str:
+        """Links, such as both of Prefect's UIs understand."""
+        read = [(what, self._links[what]) for what in _READ if what in self._links]
+        shown = [f"[{what}]({to if '/' in to else f'./{to}'})" for what, to in read]
+        return f"Read: {' · '.join([f'[the run](../../runs/flow-run/{self._run})', *shown])}\n\n"
 
     def _lane(self, stage: str) -> Lane:
         """The latest of that stage."""
@@ -215,29 +210,6 @@ class Board:
         )
 
 
-def _row(lane: Lane, running: bool) -> str:
-    others = ", ".join(
-        f"{count} {state.lower()}" for state, count in sorted(lane.ended.items()) if state != "Completed"
-    )
-    tasks = f"{lane.ended.total():,} of {lane.tasks:,}" + (f" ({others})" if others else "")
-    return f"| {lane.name} | {tasks} | {_done(lane)} | {plain(_pace(lane)) if running and not lane.over else ''} |\n"
-
-
-def _done(lane: Lane) -> str:
-    if not lane.told:
-        return "" if lane.over else f"{lane.ended.total():,} of {lane.tasks:,} tasks"
-    if lane.over:
-        return f"{lane.done:,} {lane.unit}" + (f": {lane.note}" if lane.note else "")
-    share = min(1.0, lane.done / lane.total) if lane.total else 0.0
-    return f"{lane.done:,} of {'about ' if lane.silent else ''}{lane.total:,.0f} {lane.unit} ({share:.0%})"
-
-
-def _pace(lane: Lane) -> str:
-    if lane.trouble:
-        return lane.trouble
-    return lane.pace.words(lane.unit, lane.total - lane.done) if lane.told else "under way"
-
-
 # --- the boards of the flow runs in this process ---------------------------------------------------------------------------
 
 _boards: dict[str, Board] = {}
@@ -264,8 +236,15 @@ def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> Non
     """A hook of every flow, for each way in which one can end."""
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
-        words = f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
-        found.end(words)
+        found.end(_ending(state))
+
+
+def _ending(state: State) -> str:
+    """How it ended, in words: an error of ours says what to do."""
+    error = state.result(raise_on_failure=False) if state.is_failed() else None
+    if isinstance(error, BudgetExceeded):
+        return f"The cap is reached: {' '.join(str(error).split())}"
+    return f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
 
 
 def close_stopped() -> None:

@@ -1,5 +1,5 @@
 """What killed runs left behind: Prefect never closes their task runs, and the graph would draw the bars for ever; and their
-board still says Running.
+board says that they are still under way.
 
 A hook of every flow (`on_running`), so no flow has a line for it. The next run of a flow closes what is left of any run of it
 that is marked as crashed, and a retry what is left of its own earlier attempts. If there is nothing it costs two requests.
@@ -30,9 +30,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.states import Crashed
 
-from tasks.board import BOARD, RUNNING
+from tasks.board import BOARD, UNDER_WAY
 
 _WHY = "left behind by a run that was killed"
+_KILLED = "Killed: its process or its machine is gone"
 _OPEN = TaskRunFilter(
     state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
 )
@@ -67,7 +68,8 @@ def _open_tasks(client: SyncPrefectClient, flow_run: FlowRun, of_runs: FlowRunFi
 def _close_boards(client: SyncPrefectClient, runs: list[UUID]) -> None:
     boards = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=runs), key=ArtifactFilterKey(like_=f"%-{BOARD}"))
     for board in client.read_artifacts(artifact_filter=boards):
-        page, said = str(board.data), f"**{RUNNING}**"
-        if page.startswith(said):
-            words = ArtifactUpdate(data=page.replace(said, "**Killed**", 1), description=f"Killed. {board.description}")
+        page, still = str(board.data), f", {UNDER_WAY}"
+        if still in page:
+            _headline, _, rest = page.replace(still, "").partition("\n")
+            words = ArtifactUpdate(data=f"## {_KILLED}\n{rest}", description=f"{_KILLED}. {board.description}")
             client.update_artifact(board.id, words)

@@ -1,7 +1,6 @@
-"""The progress of one task run as a Prefect artifact: percentage, rate, time left, money. Work of a few seconds shows none.
+"""The progress of one task run as a Prefect artifact: percentage, rate, time left. Work of a few seconds shows none.
 
-It belongs to the task run, and works wherever that is run, a Ray worker included. What all tasks of a run come to stands on
-the board (tasks/board.py).
+For tasks that a Ray or Dask worker runs. Others tell the board (tasks/board.py), and need no card of their own.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class ProgressArtifact:
         self._next = time.monotonic() + _SECONDS_BETWEEN_UPDATES
         if self._artifact is None:
             run = runtime.flow_run.id, runtime.task_run.id
-            self._artifact = LiveArtifact("progress", None, *run)
+            self._artifact = LiveArtifact("progress", f"progress-{progress.stage}", *run)
         pace = self._pace.words(progress.unit, progress.total - progress.done)
         self._artifact.say(_percent(progress), f"{_count(progress)}, {pace}{_note(progress)}")
 

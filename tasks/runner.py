@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from prefect import Task
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import RunInput
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
@@ -29,8 +30,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from presel.config import ExecutionConfig, RefreshConfig
 from presel.errors import ConfigError, require
 from presel.instruct.sharing import resume
-from tasks.board import Board, Lane, board
+from tasks.board import Board, board
 from tasks.draining import drain_if_stopped
+from tasks.lanes import Lane
 from tasks.naming import stage_in_words
 from tasks.resources import Resource, resource_of
 
@@ -63,7 +65,8 @@ class ConfiguredTaskRunner(TaskRunner[Any]):
             with _resources(task, execution):
                 future = runner.submit(task, parameters, wait_for, dependencies)
         if shown := board():
-            _count_on(shown, shown.begun(task.name, stage_in_words(task, parameters)), future)
+            looks = task.cache_policy == NO_CACHE
+            _count_on(shown, shown.begun(task.name, stage_in_words(task, parameters), looks), future)
         return future
 
     def _here(self, execution: ExecutionConfig) -> TaskRunner[Any]:
@@ -146,7 +149,7 @@ def _count_on(shown: Board, lane: Lane, future: PrefectFuture[Any]) -> None:
     def ended(done: PrefectFuture[Any]) -> None:
         with suppress(asyncio.CancelledError, concurrent.futures.CancelledError):  # where the run is told to stop
             done.wait()  # it is over: this only fetches its state
-            shown.ended(lane, str(done.state.name), done.result(raise_on_failure=False))
+            shown.ended(lane, str(done.state.name), done.result(raise_on_failure=False), str(done.task_run_id))
 
     future.add_done_callback(ended)
 

@@ -12,15 +12,14 @@ from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
 from presel.instruct.money.bounds import at_most
 from presel.report import ui_pages
-from presel.report.tuned import curve_markdown
 from presel.runs import run_record
 from presel.runs.figures import dollars
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from presel.selection.reference import reference_size
-from presel.sources.catalog import in_words, since_before
 from presel.tables.schemas import TableRef
 from tasks.artifacts import show_markdown, show_table
+from tasks.board import board
 from tasks.policy import Policy
 from tasks.resources import Resource
 
@@ -39,32 +38,29 @@ def _price_reference(samples: TableRef, config: RefreshConfig) -> None:
 
 
 def _show_plan(record: RunRecord) -> None:
-    """What changed in the pool, the plan as a table and the weights as a picture, before the selection is paid for."""
+    """The plan and what it rests on, before the selection is paid for."""
     run_record.save(record)
     name, run = record.config.dataset.name, Summary(record)
-    since = since_before(record.catalog, record.samples)
-    show_table(f"{name}-pool", [{"images": what, "count": count} for what, count in since.items()], in_words(since))
-    show_table(f"{name}-plan", ui_pages.plan_rows(run), ui_pages.plan_words(run))
-    show_markdown(f"{name}-weights", ui_pages.weights_markdown(run), "What a question is worth in each task")
-    show_markdown(
-        f"{name}-fit", curve_markdown(record.model, "Loss while fitting"), "How the reference model was fitted"
-    )
-    show_table(f"{name}-budgets", ui_pages.budget_rows(run), "What other budgets would cost and cover")
+    _listed("plan", show_markdown(f"{name}-plan", ui_pages.plan_markdown(run), ui_pages.plan_words(run)))
 
 
 def _show_results(record: RunRecord) -> None:
-    """What came of it and where it lies, the rejects, the map of the pool, a gallery of picks."""
+    """What came of it and where it lies, with the map of the pool; a gallery of picks; the rejects."""
     run_record.save(record)
     name, run = record.config.dataset.name, Summary(record)
-    show_markdown(
-        f"{name}-result",
-        ui_pages.result_markdown(run, _begun()),
-        "The version, its price, the report, what was refused",
-    )
-    show_table(f"{name}-rejects", ui_pages.reject_rows(run), ui_pages.reject_words(run))
     pool_map, gallery = (ui_pages.made_with_the_report(record, file) for file in ("map.md", "gallery.md"))
-    show_markdown(f"{name}-map", pool_map, "The pool in two dimensions, with the picks")
-    show_markdown(f"{name}-gallery", gallery, "Picks of every task with their instructions")
+    result = f"{ui_pages.result_markdown(run, _begun())}\n{pool_map}"
+    _listed("result", show_markdown(f"{name}-result", result, "The version, its price, the report, what was refused"))
+    _listed("gallery", show_markdown(f"{name}-gallery", gallery, "Picks of every task with their instructions"))
+    _listed("rejects", show_table(f"{name}-rejects", ui_pages.reject_rows(run), ui_pages.reject_words(run)))
+    _listed("report", ui_pages.report_link(record))
+
+
+def _listed(what: str, address: str | None) -> None:
+    """On the board, which is the contents of what a run shows."""
+    shown = board()
+    if shown and address:
+        shown.links(what, address)
 
 
 def _begun() -> datetime:

@@ -21,7 +21,7 @@ from presel.cli.live_table import Row, page
 from presel.runs.figures import dollars
 
 if TYPE_CHECKING:
-    from tasks.board import Lane
+    from tasks.lanes import Lane
 
 Lanes = Callable[[], "Sequence[Lane]"]
 Figures = Mapping[str, float]

@@ -31,7 +31,7 @@ from presel.storage import trust
 if TYPE_CHECKING:
     from prefect import Flow
 
-    from tasks.board import Lane
+    from tasks.lanes import Lane
     from tasks.results import StoreResults
 
 _QUIET = {

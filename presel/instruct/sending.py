@@ -26,7 +26,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from presel.config import GeneratorConfig
@@ -86,9 +86,12 @@ class Done:
     """Why the last request got no answer; empty once another has got one."""
 
     def trouble(self) -> str:
-        """That nobody is answered, for how long, and why, in words; empty while answers come."""
+        """That nobody is answered, for how long, since when, and why, in words; empty while answers come."""
         silent = time.monotonic() - self.last_answer
-        return f"no answer for {duration(silent)} ({self.failing})" if self.failing and silent > _SILENCE else ""
+        if not self.failing or silent <= _SILENCE:
+            return ""
+        last = f", the last at {datetime.now(UTC) - timedelta(seconds=silent):%H:%M} UTC" if self.answers else ""
+        return f"no answer for {duration(silent)}{last} ({self.failing})"
 
 
 class Sending:

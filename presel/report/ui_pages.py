@@ -1,8 +1,8 @@
-"""What the Prefect UI shows of a run: rows for its tables, Markdown with inlined pictures, and sentences.
+"""What the Prefect UI shows of a run: Markdown with inlined pictures, rows for its tables, and sentences.
 
-Each stays below 200 kB: artifacts live in the server's database, and its Artifacts page loads every latest one whole. Its
-tables have room for some nine short columns beside the side bar; what does not fit there is cut off without a hint, so what a
-person must see to decide (the price) does not stand at the end of a dozen columns.
+Each stays below 200 kB: artifacts live in the server's database, and its Artifacts page loads every latest one whole. A table
+artifact does not wrap: at 1440 pixels it has room for 680 beside the side bars, and what does not fit is cut off without a
+hint. So what a person must see to decide is Markdown, whose cells wrap.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from presel.instruct.money.purse import spending
 from presel.report.card import plain
 from presel.report.pictures import weights_png
 from presel.report.pieces import picture
+from presel.report.tuned import curve_markdown
 from presel.runs import budget_curve
 from presel.runs.figures import TaskLine, dollars
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary, report_address
+from presel.sources.catalog import in_words, since_before
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef
@@ -49,6 +51,29 @@ def plan_rows(run: Summary) -> list[dict[str, Any]]:
     return [*rows, _plan_row("all", {**sums, "irs": None, "weight": None}, shown)]
 
 
+def plan_markdown(run: Summary) -> str:
+    """All there is to decide by, on one page: the plan, what changed in the pool, what weighs how much, and other budgets."""
+    since = since_before(run.record.catalog, run.record.samples)
+    return (
+        f"## The plan\n\n{plan_words(run)}\n\n{_table(plan_rows(run))}\n"
+        f"## The pool\n\n{in_words(since)}\n\n"
+        f"{weights_markdown(run)}\n## Other budgets\n\n{_table(budget_rows(run))}\n"
+        f"{curve_markdown(run.record.model, 'Loss while fitting')}"
+    )
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the same columns as Markdown."""
+    if not rows:
+        return "None.\n"
+    lines = [
+        list(rows[0]),
+        ["---"] * len(rows[0]),
+        *([plain(value) if value != "" else "" for value in row.values()] for row in rows),
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str]) -> dict[str, Any]:
     weight = row["weight"]
     return {
@@ -61,7 +86,7 @@ def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str]) -> dict[str,
         "quota": row["quota"],
         **{name: row[name] for name in shown},
         "price": dollars(row["price_usd"]) if row["quota"] else "–",
-        "between": f"{dollars(row['price_low_usd'])} and {dollars(row['price_high_usd'])}" if row["quota"] else "–",
+        "between": f"{dollars(row['price_low_usd'])}–{dollars(row['price_high_usd'])}" if row["quota"] else "–",
     }
 
 

@@ -57,5 +57,8 @@ def test_a_killed_run_leaves_nothing_running_once_it_goes_on(goes_on: str, monke
             killed(False)
         assert tasks_of(client, run) == ["Crashed"] * 3
         boards = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run])))
-    assert [board.data.split(",")[0] for board in boards] == ["**Killed**"]
-    assert boards[0].description.startswith("Killed. working: 0 of 3 tasks")
+    assert [board.data.split(":")[0] for board in boards] == ["## Killed"]
+    assert "still under way" not in boards[0].data
+    assert boards[0].description.startswith(
+        "Killed: its process or its machine is gone. Running. working: 0 of 3 tasks"
+    )

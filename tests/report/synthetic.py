@@ -246,6 +246,7 @@ class _Maker:
                 detail="ends after 311 bytes",
             )
         out.reject(task="ocr", key="ocr/<b>bomb</b>.png", id="", reason=Reason.TOO_MANY_PIXELS, detail="20000 x 20000")
+        out.note(new=sum(len(m["rows"]) for m in made), kept=0, changed=0, removed=0)
         return out.commit({})
 
     def run(self, made: list[dict[str, Any]]) -> RunRecord:

@@ -113,12 +113,10 @@ def test_the_result_says_where_the_report_lies(reported: RunRecord) -> None:
     assert f"[The report]({address})" in ui_pages.result_markdown(Summary(served), LONG_AGO)
 
 
-@pytest.mark.parametrize("name", ["weights", "map.md", "gallery.md"])
+@pytest.mark.parametrize("name", ["plan", "map.md", "gallery.md"])
 def test_markdown_inlines_real_pictures_and_stays_small(reported: RunRecord, name: str) -> None:
     markdown = (
-        ui_pages.weights_markdown(Summary(reported))
-        if name == "weights"
-        else ui_pages.made_with_the_report(reported, name)
+        ui_pages.plan_markdown(Summary(reported)) if name == "plan" else ui_pages.made_with_the_report(reported, name)
     )
     assert len(markdown.encode()) < 200_000
     assert "<svg" not in markdown
@@ -137,6 +135,17 @@ def test_the_gallery_shows_a_row_a_task(reported: RunRecord) -> None:
         4
     }
     assert len(pictures(markdown)) >= 3 * len(TASKS)
+
+
+def test_the_page_of_the_plan_has_all_there_is_to_decide_by(reported: RunRecord) -> None:
+    run = Summary(reported)
+    page = ui_pages.plan_markdown(run)
+    assert ui_pages.plan_words(run) in page
+    assert "Since the listing before:" in page
+    assert "| task | images | usable | reference | IRS | weight | quota |" in page
+    assert "| 15% | " in page
+    for row in run.plan:
+        assert f"\n| {row['task']} | {row['images']} | {row['usable']} |" in page
 
 
 def test_the_plan_can_be_shown_before_anything_is_published(reported: RunRecord) -> None:

@@ -9,7 +9,8 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from presel.progress import Progress
-from tasks.board import RUNNING, Board
+from presel.tables.schemas import DatasetRef, Part, TableRef
+from tasks.board import RUNNING, UNDER_WAY, Board
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +47,15 @@ def test_an_endpoint_that_does_not_answer_is_said_in_the_line_that_matters_until
     board.begun("instruct", "instruct reference")
     hear = board.listener("instruct", "a")
     hear(replace(asked("reference chart", 1, 10), trouble="no answer for 40 s (connection: refused | 127.0.0.1)"))
-    assert "1 of 10 instructions (10%), no answer for 40 s (connection: refused | 127.0.0.1)." in board.line(RUNNING)
+    assert board.line(RUNNING).startswith(
+        "Waiting for the endpoint. Instruct reference: 1 of 10 instructions (10%), no answer"
+    )
+    assert "(10%), no answer for 40 s (connection: refused | 127.0.0.1)." in board.line(RUNNING)
+    assert board.page(RUNNING).startswith("## Waiting for the endpoint.")
     assert "no answer for 40 s (connection: refused \\| 127.0.0.1) |" in board.page(RUNNING)
     hear(asked("reference chart", 2, 10))
     assert "no answer" not in board.line(RUNNING) + board.page(RUNNING)
+    assert board.page(RUNNING).startswith("## Running. instruct reference: 2 of 10")
 
 
 def test_a_report_that_comes_again_replaces_the_one_before() -> None:
@@ -60,7 +66,7 @@ def test_a_report_that_comes_again_replaces_the_one_before() -> None:
         hear(Progress("embed", "00000", done, 30, "images"))
     assert "30 of 30 images (100%)" in board.page(RUNNING)
     board.ended(lane, "Completed")
-    assert "| embed | 1 of 1 | 30 images |  |" in board.page(RUNNING)
+    assert "| embed | 1 of 1 | 30 images |  | 0 s |" in board.page(RUNNING)
 
 
 def test_what_was_cached_or_failed_is_counted_apart() -> None:
@@ -76,7 +82,7 @@ def test_a_run_that_has_ended_has_no_pace_and_says_how() -> None:
     board.begun("instruct", "instruct")
     board.listener("instruct", "a")(asked("reference chart", 1, 4))
     page = board.page("Failed: no key")
-    assert page.startswith("**Failed: no key**")
+    assert page.startswith("## Failed: no key\n")
     assert "left" not in page
     assert board.line("Failed: no key").startswith("Failed: no key.")
 
@@ -114,3 +120,57 @@ def test_the_last_thing_that_happened_is_shown_even_if_nothing_follows() -> None
     later.join(10)
     assert board._artifact._wanted is not None
     assert "| plan | 1 of 1 |" in board._artifact._wanted[0]
+
+
+def test_the_board_says_how_long_a_stage_took_and_nothing_of_one_that_was_cached() -> None:
+    board = Board("demo", "run")
+    lane = board.begun("rank", "rank")
+    board.ended(lane, "Cached")
+    board.ended(board.begun("embed", "embed"), "Completed")
+    board.listener("embed", "a")
+    board.lanes[1].began = board.lanes[1].ceased - 125.0
+    page = board.page("Completed")
+    assert "| stage | tasks | done | time |" in page
+    assert "| rank | 1 of 1 (1 cached) |  |  |" in page
+    assert "| embed | 1 of 1 |  | 2 min |" in page
+
+
+def test_the_board_links_to_the_run_and_to_what_it_shows_in_the_order_of_reading() -> None:
+    board = Board("demo", "a-run")
+    board.links("report", "https://store.example/page.html")
+    board.links("plan", "an-id")
+    assert (
+        "Read: [the run](../../runs/flow-run/a-run) · [plan](./an-id) · [report](https://store.example/page.html)\n"
+        in board.page(RUNNING)
+    )
+
+
+def test_a_board_is_under_way_until_its_run_has_ended_whatever_it_waits_for() -> None:
+    board = Board("demo", "run")
+    board.ended(board.begun("plan", "plan"), "Completed")
+    assert UNDER_WAY in board.page(RUNNING)
+    assert UNDER_WAY in board.page("Waiting for approval")
+    board.end("Completed")
+    assert UNDER_WAY not in board.page("Completed")
+
+
+def test_every_output_has_a_row_that_says_where_it_lies_and_whether_it_was_found() -> None:
+    board = Board("demo", "run")
+    part = Part(label="chart", path="p", digest="d" * 32, rows=15, bytes=1)
+    table = TableRef(stage="rank", store="s3://b/p", key="k", digest="d" * 32, rows=15, rejects=2, parts=(part,))
+    lane = board.begun("rank", "rank")
+    board.outputs.took("a", 1.25)
+    board.ended(lane, "Completed", table, "a")
+    board.ended(lane, "Cached", table, "b")
+    board.ended(lane, "Failed", ValueError("no"), "c")
+    dataset = DatasetRef(name="demo", version=3, uri="s3://b/p/datasets/demo/3", digest="e" * 32, records=40)
+    board.ended(board.begun("publish", "publish", looks=True), "Completed", dataset, "d")
+    rank, tables = ("rank", "chart", 15, 2), ("dddddddd", "tables/rank/k")
+    assert board.outputs.rows == [
+        (*rank, "made", "1.2", *tables),
+        (*rank, "cached", "", *tables),
+        ("publish", "demo", 40, "", "ran", "", "eeeeeeee", "datasets/demo/3"),
+    ]
+    assert board.outputs.words() == "3 outputs, 1 of them cached. Addresses are below s3://b/p."
+    assert "| rank | chart | 15 | 2 | made | 1.2 | dddddddd | tables/rank/k |\n" in board.outputs.page()
+    assert "| rank | 3 of 3 (1 cached, 1 failed) | 30 rows |" in board.page(RUNNING)
