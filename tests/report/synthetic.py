@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from presel.config import RefreshConfig
 from presel.images.reasons import Reason
 from presel.keys import digest, sample_id
+from presel.runs import budget_curve
 from presel.runs.run_record import RunRecord
 from presel.tables import schemas
 from presel.tables.schemas import TableRef
@@ -218,7 +219,11 @@ class _Maker:
                     "price_high_usd": m["quota"] * 2.2e-4,
                 }
             )
-        return self.table("plan", "all", rows, schemas.PLAN)
+        out = self.output("plan", "all")
+        out.write_rows(rows, schemas.PLAN, "all")
+        points = [budget_curve.Point(share, 10, 0.5, share, {}) for share in budget_curve.BUDGETS]
+        out.write_file(budget_curve.CURVE_FILE, budget_curve.write(points))
+        return out.commit({})
 
     def samples(self, made: list[dict[str, Any]]) -> TableRef:
         out = self.output("assemble", "all")
