@@ -1,8 +1,10 @@
-"""A commented configuration file, written from the models themselves, so that it cannot fall behind them."""
+"""Configuration files to start from, written from the models themselves, so that they cannot fall behind them: a short one of
+the fields that matter, and a whole one."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -20,6 +22,20 @@ _HEADER = """\
 # Check it with `presel doctor`, see the price with `presel plan`, run it with `presel run`.
 # Secrets stay out of this file: the API key and S3 credentials come from the environment.
 """
+_WIDEST = 100
+_MATTERS = {
+    "source.uri": "s3://bucket/prefix or a folder of images",
+    "source.tasks": "prefix: the first folder of a name is its task; single: one task for all",
+    "store": "what presel makes: tables, paid answers, dataset versions",
+    "generator.model": "writes the instructions",
+    "generator.base_url": "any server that speaks /chat/completions",
+    "generator.api_key_env": "the environment variable that holds the key",
+    "generator.max_cost": "US dollars that this store may spend in all",
+    "budget.share": "of the usable images, the reference set included",
+    "dataset.name": "",
+}
+"""The fields of a short file, in their order, and what each means in few words."""
+_SHORT_HEADER = f"{_HEADER}# `presel init --full` writes every setting with its meaning.\n\n"
 
 
 def render(**filled: object) -> str:
@@ -29,6 +45,33 @@ def render(**filled: object) -> str:
     """
     values = {**_TO_FILL_IN, **{name.replace("__", "."): value for name, value in filled.items()}}
     return _HEADER + "\n".join(_section(RefreshConfig, values, prefix="", indent=0)) + "\n"
+
+
+def short(**filled: object) -> str:
+    """YAML text of the fields that matter, and of every other one that is filled in. `filled` as in `render`."""
+    given = {name.replace("__", "."): value for name, value in filled.items()}
+    named = [*_MATTERS, *(name for name in given if name not in _MATTERS)]
+    lines, sections = [], dict.fromkeys(name.partition(".")[0] for name in named)
+    for section in sections:
+        within = [name for name in named if name.partition(".")[0] == section]
+        if within != [section]:
+            lines.append(f"{section}:")
+        for name in within:
+            value = given[name] if name in given else _TO_FILL_IN.get(name, _default_of(name))
+            line = f"{'  ' if '.' in name else ''}{name.rpartition('.')[2]}: {_yaml(value)}"
+            about = _MATTERS.get(name)
+            lines.append(f"{line:<34}  # {about}" if about else line)
+    return _SHORT_HEADER + "\n".join(lines) + "\n"
+
+
+def _default_of(name: str) -> Any:
+    model: type[BaseModel] = RefreshConfig
+    *sections, last = name.split(".")
+    for section in sections:
+        nested = _nested(model.model_fields[section])
+        assert nested is not None
+        model = nested
+    return _default(model.model_fields[last])
 
 
 def _section(model: type[BaseModel], values: dict[str, object], prefix: str, indent: int) -> list[str]:
@@ -44,10 +87,19 @@ def _section(model: type[BaseModel], values: dict[str, object], prefix: str, ind
             mark = "" if used else "# "
             lines += [f"{pad}{mark}{name}:", *_section(nested, values, f"{path}.", indent + 1)]
         elif path in values:
-            lines.append(f"{pad}{name}: {_yaml(values[path])}{_about(field)}")
+            lines += _line(f"{pad}{name}: {_yaml(values[path])}", _about(field), pad)
         else:
-            lines.append(f"{pad}# {name}: {_yaml(_default(field))}{_about(field)}")
+            lines += _line(f"{pad}# {name}: {_yaml(_default(field))}", _about(field), pad)
     return lines
+
+
+def _line(setting: str, about: str, pad: str) -> list[str]:
+    """A setting with its meaning beside it, or above it where that would be too wide."""
+    beside = f"{setting}  # {about}" if about else setting
+    if not about or len(beside) <= _WIDEST:
+        return [beside]
+    marked = f"{pad}## "
+    return [*textwrap.wrap(about, _WIDEST, initial_indent=marked, subsequent_indent=marked), setting]
 
 
 def _nested(field: FieldInfo) -> type[BaseModel] | None:
@@ -57,8 +109,7 @@ def _nested(field: FieldInfo) -> type[BaseModel] | None:
 
 def _about(field: FieldInfo) -> str:
     choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, str)]
-    words = field.description or (" | ".join(choices) if choices else "")
-    return f"  # {words}" if words else ""
+    return field.description or (" | ".join(choices) if choices else "")
 
 
 def _default(field: FieldInfo) -> Any:
