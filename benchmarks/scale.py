@@ -142,7 +142,9 @@ def publishing(pool: Pool) -> str:
 def report(pool: Pool) -> str:
     found = versions.latest(pool.store, pool.config.dataset.name)
     assert found is not None
-    made = build(found, pool.one("samples"), pool.one("model"), pool.config.source, pool.store)
+    tables = {name: tuple(pool.some(name)) for name in ("clusters", "rankings")}
+    images = pool.config.encoder.images
+    made = build(found, pool.one("samples"), pool.one("model"), tables, pool.config.source, images, pool.store)
     return f"{len(table_store.file(made, 'page.html')) / 1e6:.1f} MB of page"
 
 

@@ -95,15 +95,15 @@ def endpoint(
 
 def _run(setting: Setting, page: Path, as_json: bool, kept: bool) -> Finished:
     """`kept`: the store is there when this process is gone."""
+    from presel.cli.inspect import copy_page
     from presel.cli.options import DEFAULT_CONFIG
     from presel.cli.prefect_run import run_flow
     from presel.cli.run import run_result, show_run
     from presel.cli.tour import commands, leave_configuration
-    from presel.tables import table_store
 
     finished = run_flow("refresh", setting.config)
     if finished.record.report is not None:
-        page.write_bytes(table_store.file(finished.record.report, "page.html"))
+        copy_page(finished.record.report, page)
 
     config = leave_configuration(setting.config, page.parent) if kept else None
 

@@ -23,6 +23,7 @@ from presel.runs.run_record import PoolRecord, RunRecord
 from presel.runs.summary import Summary
 from presel.sources.catalog import in_words, since_before
 from presel.tables import table_store
+from presel.tables.schemas import TableRef
 
 
 def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
@@ -127,7 +128,7 @@ def report(
     to: Annotated[Path | None, typer.Option(help="Copy the page here.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Where the latest report lies; with --to, a copy of it."""
+    """Where the latest report lies; with --to, a copy of it, and of the pictures beside it."""
     settings = load(config, overrides)
     try:
         record = run_record.published(settings.store, settings.dataset.name)
@@ -138,13 +139,22 @@ def report(
         raise NotFound("there is no report yet", where=settings.store, fix=fix)
     address = summary.report_address(record)
     if to is not None:
-        page = table_store.file(record.report, "page.html")
-        try:
-            to.write_bytes(page)
-        except OSError as error:
-            raise ConfigError(f"the page cannot be copied: {error.strerror}", where=str(to)) from error
+        copy_page(record.report, to)
         address = str(to)
     show({"report": address}, as_json, lambda: screen.print(address, markup=False, soft_wrap=True))
+
+
+def copy_page(report: TableRef, to: Path) -> None:
+    """The page under that name, and the folder of pictures that it has no room for beside it."""
+    names = table_store.manifest(report.store, report.folder)["files"]
+    try:
+        to.write_bytes(table_store.file(report, "page.html"))
+        for name in sorted(name for name in names if "/" in name):
+            beside = to.parent / name
+            beside.parent.mkdir(exist_ok=True)
+            beside.write_bytes(table_store.file(report, name))
+    except OSError as error:
+        raise ConfigError(f"the page cannot be copied: {error.strerror}", where=str(to)) from error
 
 
 def _print_lines(lines: list[str]) -> None:

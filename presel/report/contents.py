@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from presel.report.coverage_curves import Coverage
+from presel.report.dots import Dot
 from presel.report.gallery import Row, Shown
-from presel.report.plots import Dot
+from presel.report.sheets import Sheets
 from presel.tables.schemas import Rows
 
 
@@ -21,6 +22,68 @@ class Map:
     """Samples in the pool; the dots are a uniform sample of these."""
     kept: float | None
     """Share of neighbours that the projection kept; None when it is plain principal components."""
+    placed: int = 0
+    """Dots that lie beside those which they are most like, rather than where the projection put them."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A sample's nearest neighbours of its task, and the cosines: one that was not instructed, and one that was."""
+
+    skipped: tuple[Dot, float] | None
+    picked: tuple[Dot, float] | None
+
+
+@dataclass(frozen=True)
+class Face:
+    """A sample as a picture."""
+
+    sample_id: str
+    key: str
+    content: str = ""
+    centrality: float | None = None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster of a task."""
+
+    task: str
+    number: int
+    size: int
+    """Samples."""
+    reference: int
+    """Of these, drawn into the reference set."""
+    seats: int
+    """Of these, chosen and instructed."""
+    first: Face | None
+    last: Face | None
+    others: tuple[Face, ...]
+    """Its most central samples that were not chosen."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two samples that are nearly one: the later, and the one that came before it."""
+
+    task: str
+    copy: Face
+    original: Face | None
+    """None where the pool no longer holds it."""
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Near-copies of a task."""
+
+    task: str
+    taken_out: Sequence[Copy]
+    """Some of those that the guard took out."""
+    of: int
+    """How many it took out."""
+    alike: Sequence[Copy]
+    """The picks that are most alike."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +107,14 @@ class Contents:
     digests: Mapping[str, str]
     libraries: Mapping[str, str]
     map: Map | None = None
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    """Of samples that are shown."""
+    clusters: Sequence[Cluster] = ()
+    copies: Sequence[Copies] = ()
+    said: Mapping[str, Row] = field(default_factory=dict)
+    """The first turn of every instructed sample on the map."""
+    sheets: Sheets = field(default_factory=Sheets)
+    """Small pictures, by sample id."""
     coverage: Coverage | None = None
     fit: Sequence[Row] = ()
     pictures: Mapping[str, bytes] = field(default_factory=dict)

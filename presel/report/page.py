@@ -1,8 +1,9 @@
 """One self-contained HTML page about a dataset version.
 
-It opens from a disk, years later, without the store: every picture inlined, no request, no library. What it shows was written
-by strangers (keys) and by models (answers), so nothing reaches the page unescaped: the templates escape by default,
-plots are built from escaping `Markup`, and a content security policy allows exactly one script, by its hash.
+It opens from a disk, years later, without the store: no request to any host, no library. Pictures that it has no room for lie
+in a folder beside it. What it shows was written by strangers (keys) and by models (answers), so nothing reaches the page
+unescaped: the templates escape by default, plots are built from escaping `Markup`, the script's data is `packed`, and a
+content security policy allows exactly one script, by its hash.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from markupsafe import Markup
 
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.report.axes import axis
-from presel.report.contents import Contents, Map
+from presel.report.contents import Cluster, Contents, Map
 from presel.report.curves import coverage_curve, loss_curve
 from presel.report.gallery import PER_TASK, Row
+from presel.report.map_data import map_data
+from presel.report.packed import packed
 from presel.report.palette import OTHER, colours
-from presel.report.plots import interval_svg, map_svg
+from presel.report.plots import interval_svg
+from presel.report.refusals import grouped, picture_name
 from presel.runs.figures import TaskLine, dollars, over_budget_words, task_lines, totals
 
 HEADINGS = (
@@ -35,12 +39,16 @@ HEADINGS = (
     ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Passed over", "n"), ("Cost", "n"),
 )  # fmt: skip
 _WEIGHT_ROWS = 40
-_EXAMPLES = 3
+_CLUSTER_ROWS = 300
+_INLINE = 2_000_000
+"""Characters of base64 of large pictures that the page holds."""
+_SCRIPTS = ("page.js", "packed.js", "map.js")
 
 
 def build_report(contents: Contents) -> bytes:
     """The page as UTF-8. The same contents give the same bytes."""
-    style, script = _packaged("page.css"), _packaged("page.js")
+    style = "".join(map(_packaged, ("page.css", "map.css")))
+    script = "".join(map(_packaged, _SCRIPTS))
     page = (
         _templates()
         .get_template("page.html.j2")
@@ -48,13 +56,14 @@ def build_report(contents: Contents) -> bytes:
             name=contents.name,
             version=contents.version,
             date=contents.date,
-            style=Markup(style),
+            style=Markup(style) + contents.sheets.style(folder_beside(contents)),
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             changes=contents.changes,
             **_figures(contents),
             **_samples(contents),
-            rejects=_rejects(contents.rejects),
+            rejects=grouped(contents.rejects),
+            cell=contents.sheets.html,
             fit=loss_curve(contents.fit),
             coverage=coverage_curve(contents),
             settings=yaml.safe_dump(dict(contents.config), sort_keys=True, allow_unicode=True),
@@ -63,6 +72,32 @@ def build_report(contents: Contents) -> bytes:
         )
     )
     return page.encode()
+
+
+def folder_beside(contents: Contents) -> str:
+    """The folder of what the page has no room for; two pages side by side have two."""
+    return f"report-{contents.digests['version'][:12]}"
+
+
+def files_beside(contents: Contents) -> dict[str, bytes]:
+    """What the page loads from beside it: its path there, and the bytes."""
+    inlined = _inlined(contents)
+    shown = {row["sample_id"] for row in contents.shown.rows()} - inlined
+    large = {f"{name}.jpg": data for name, data in contents.pictures.items() if name in shown}
+    return {f"{folder_beside(contents)}/{name}": data for name, data in {**contents.sheets.outside(), **large}.items()}
+
+
+def _inlined(contents: Contents) -> set[str]:
+    """The large pictures that the page holds, as many as fit, in the order in which they are shown."""
+    held, room = set(), _INLINE
+    for row in contents.shown.rows():
+        name = row["sample_id"]
+        if name in contents.pictures and name not in held:
+            room -= len(contents.pictures[name]) * 4 // 3
+            if room < 0:
+                break
+            held.add(name)
+    return held
 
 
 def _figures(contents: Contents) -> dict[str, Any]:
@@ -92,7 +127,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
         "adjustments": _adjustments(contents.config["weights"]),
         "weights_hidden": hidden,
         **_weights(shown, contents.scored),
-        "map": _map(contents.map, palette) if contents.map else None,
+        "map": _map(contents, contents.map, palette) if contents.map else None,
         "drifts": _drifts(contents.changes["weights"]["tasks"]),
     }
 
@@ -126,31 +161,51 @@ def _weights(lines: Sequence[TaskLine], scored: Sequence[Row]) -> dict[str, Any]
     return {"weight_rows": rows, "irs_axis": scale}
 
 
-def _map(found: Map, palette: dict[str, str]) -> dict[str, Any]:
+def _map(contents: Contents, found: Map, palette: dict[str, str]) -> dict[str, Any]:
     shown = {task: palette[task] for task in sorted({dot.task for dot in found.dots})}
     instructed = sum(dot.kind != "pool" for dot in found.dots)
-    label = f"Map of {len(found.dots)} samples of {len(shown)} tasks; {instructed} of them instructed"
     return {
-        "svg": map_svg(found.dots, shown, label),
+        "label": f"Map of {len(found.dots)} samples of {len(shown)} tasks; {instructed} of them instructed",
+        "data": packed(map_data(contents, found, palette)),
         "colours": shown,
         "shown": len(found.dots),
         "of": found.of,
         "kept": found.kept,
+        "placed": found.placed,
         "instructed": instructed,
     }
 
 
 def _samples(contents: Contents) -> dict[str, Any]:
-    shown, (low, high) = contents.shown, contents.shown.extremes
+    shown, (low, high), inlined = contents.shown, contents.shown.extremes, _inlined(contents)
     return {
         "gallery": shown.gallery,
+        "beside": contents.beside,
+        "copies": [of_task for of_task in contents.copies if of_task.of or of_task.alike],
+        **_clusters(contents.clusters),
         "per_task": max((len(picks) for picks in shown.gallery.values()), default=PER_TASK),
         "counts": Counter(row["task"] for row in contents.records if row["origin"] in CHOSEN_ORIGINS),
         "extremes": [("Lowest: the question matters", low), ("Highest: it does not help", high)] if low else [],
         "ends": shown.ends,
         "tasks_without_ends": len({row["task"] for row in contents.scored}) - len(shown.ends),
-        "pictures": {row["sample_id"]: data_uri(contents.pictures.get(row["sample_id"])) for row in shown.rows()},
+        "pictures": {row["sample_id"]: _address(contents, row["sample_id"], inlined) for row in shown.rows()},
     }
+
+
+def _clusters(clusters: Sequence[Cluster]) -> dict[str, Any]:
+    """As rows: those with most samples of all tasks, in the order of tasks."""
+    largest = sorted(clusters, key=lambda one: (-one.size, one.task, one.number))[:_CLUSTER_ROWS]
+    return {
+        "clusters": sorted(largest, key=lambda one: (one.task, -one.size, one.number)),
+        "clusters_hidden": len(clusters) - len(largest),
+        "clusters_empty": sum(not one.seats for one in clusters),
+    }
+
+
+def _address(contents: Contents, name: str, inlined: set[str]) -> str | None:
+    if name in contents.pictures and name not in inlined:
+        return f"{folder_beside(contents)}/{name}.jpg"
+    return data_uri(contents.pictures.get(name))
 
 
 def data_uri(jpeg: bytes | None) -> str | None:
@@ -161,25 +216,6 @@ def data_uri(jpeg: bytes | None) -> str | None:
 def named(task: str) -> str:
     """A task's name; objects at the root of a source, or none at all, belong to no task."""
     return task if task.strip() else "(no task)"
-
-
-def _rejects(rejects: Sequence[Row]) -> list[dict[str, Any]]:
-    """A row per stage and reason, most frequent first, each with a few examples."""
-    grouped: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rejects:
-        grouped[row["stage"], row["reason"]].append(row)
-    ordered = sorted(grouped.items(), key=lambda item: (-len(item[1]), item[0]))
-    most = len(ordered[0][1]) if ordered else 1
-    return [
-        {
-            "stage": stage,
-            "reason": reason.replace("_", " "),
-            "count": len(rows),
-            "bar": round(100 * len(rows) / most, 2),
-            "examples": rows[:_EXAMPLES],
-        }
-        for (stage, reason), rows in ordered
-    ]
 
 
 def _ends(lines: Sequence[TaskLine]) -> tuple[list[TaskLine], int]:
@@ -211,6 +247,10 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number="{:,}".format, percent=lambda share: f"{100 * share:.1f} %", named=named, dollars=dollars
+        number="{:,}".format,
+        percent=lambda share: f"{100 * share:.1f} %",
+        named=named,
+        dollars=dollars,
+        picture_name=picture_name,
     )
     return environment

@@ -7,44 +7,10 @@ axis labels are HTML around them. On a phone the words stay readable, which one 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from presel.report.axes import Axis
-
-
-@dataclass(frozen=True)
-class Dot:
-    """One sample on the map. `x` and `y` in the unit square, y upwards; `kind` is pool, reference or picked."""
-
-    x: float
-    y: float
-    task: str
-    kind: str
-    words: str
-
-
-WIDTH, HEIGHT, MARGIN = 1000, 680, 14
-_RADIUS = {"pool": 2.6, "reference": 4.4, "picked": 4.6}
-
-
-def map_svg(dots: Sequence[Dot], colours: dict[str, str], label: str) -> Markup:
-    """The map: one group per kind, picks on top, so that what matters is never hidden. Each dot says what it is."""
-    ordinals = {task: ordinal for ordinal, task in enumerate(colours)}
-    groups = []
-    for kind, radius in _RADIUS.items():
-        circles = (
-            Markup('<circle cx="{}" cy="{}" r="{}" data-t="{}" style="--c:{}"><title>{}</title></circle>').format(
-                *_place(dot), radius, ordinals[dot.task], colours[dot.task], dot.words
-            )
-            for dot in dots
-            if dot.kind == kind
-        )
-        groups.append(Markup('<g class="{}">{}</g>').format(kind, Markup("").join(circles)))
-    return Markup('<svg class="map" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, label, Markup("").join(groups)
-    )
 
 
 def curve_svg(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], x: Axis, y: Axis, label: str) -> Markup:
@@ -78,9 +44,3 @@ def interval_svg(value: float | None, low: float | None, high: float | None, sca
     if value is not None:
         marks += Markup('<circle class="mean" cx="{}%" cy="50%" r="4.5"/>').format(scale.percent(value))
     return Markup('<svg class="track" role="img" aria-label="{}">{}{}</svg>').format(escape(label), grid, marks)
-
-
-def _place(dot: Dot) -> tuple[float, float]:
-    x = MARGIN + dot.x * (WIDTH - 2 * MARGIN)
-    y = MARGIN + (1 - dot.y) * (HEIGHT - 2 * MARGIN)
-    return round(x, 1), round(y, 1)

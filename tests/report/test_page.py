@@ -1,15 +1,16 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pytest
 
 from presel.report.card import card
-from presel.report.contents import Contents
+from presel.report.contents import Beside, Contents, Copies, Copy, Face
 from presel.report.gallery import PER_TASK, Shown, choose
-from presel.report.page import build_report
+from presel.report.packed import packed, unpacked
+from presel.report.page import build_report, files_beside
 from presel.report.pieces import gallery_page
 from presel.runs.run_record import RunRecord
 from presel.stages.report import gather
@@ -17,17 +18,24 @@ from tests.report.synthetic import TASKS
 
 T = TypeVar("T")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> & {{ 7 * 7 }}"
+EVIL_FACE = Face(EVIL, EVIL)
 
 
 @pytest.fixture(scope="module")
 def contents(reported: RunRecord) -> Contents:
     assert reported.dataset is not None
-    return gather(reported.dataset, reported.samples, reported.model, reported.config.source)
+    return gathered(reported)
+
+
+def gathered(record: RunRecord) -> Contents:
+    assert record.dataset is not None
+    tables = {"clusters": record.clusters, "rankings": record.rankings}
+    return gather(record.dataset, record.samples, record.model, record.config.source, tables=tables)
 
 
 def test_the_same_contents_give_the_same_bytes(reported: RunRecord, contents: Contents) -> None:
     assert reported.dataset is not None
-    again = gather(reported.dataset, reported.samples, reported.model, reported.config.source)
+    again = gathered(reported)
     assert build_report(again) == build_report(contents)
 
 
@@ -35,7 +43,7 @@ def test_the_page_weighs_less_than_three_megabytes_and_names_no_other_host(conte
     page = build_report(contents).decode()
     assert len(page) < 3_000_000
     assert not re.search(r"(src|href)=[\"'](?!data:|#)", page)
-    assert "url(" not in page
+    assert not re.search(r"url\((?!data:image/jpeg;base64,|report-[0-9a-f]{12}/sheet-)", page)
     assert "@import" not in page
 
 
@@ -104,11 +112,15 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
         shown=replace(whole, gallery=retold(whole.gallery), ends=retold(whole.ends)),
         rejects=[dict.fromkeys(row, EVIL) for row in contents.rejects],
         config={**contents.config, EVIL: EVIL},
-        digests={EVIL: EVIL},
+        digests={"version": "0123456789abcdef", EVIL: EVIL},
         libraries={EVIL: EVIL},
         changes=changes,
         date=EVIL,
-        map=replace(contents.map, dots=[replace(dot, words=EVIL, task=EVIL) for dot in contents.map.dots]),
+        map=replace(contents.map, dots=[replace(dot, key=EVIL, why=EVIL, task=EVIL) for dot in contents.map.dots]),
+        said={name: {"question": EVIL, "response": EVIL} for name in contents.said},
+        beside={name: beside_in_evil_words(found) for name, found in contents.beside.items()},
+        clusters=[replace(one, task=EVIL, first=EVIL_FACE, last=EVIL_FACE) for one in contents.clusters],
+        copies=[Copies(EVIL, [Copy(EVIL, EVIL_FACE, EVIL_FACE, 0.99)], 1, [Copy(EVIL, EVIL_FACE, None, 0.9)])],
     )
     page = build_report(evil).decode()
     assert page.count("<script") == 1
@@ -117,8 +129,23 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
     assert "{{ 7 * 7 }}" in page
 
 
+def beside_in_evil_words(found: Beside) -> Beside:
+    assert found.skipped is not None
+    dot = replace(found.skipped[0], sample_id=EVIL, key=EVIL, why=EVIL)
+    return Beside((dot, 0.5), (dot, 0.5))
+
+
+def test_what_the_script_reads_comes_back_to_the_letter_and_holds_no_markup() -> None:
+    document = {"words": [EVIL, "\u202egnp.exe", "a" * 5000, "\x00", "ünï"]}
+    assert unpacked(packed(document)) == document
+    assert re.fullmatch(r"[A-Za-z0-9+/=]+", packed(document))
+    assert packed(document) == packed(document)
+    assert unpacked(packed(["\udcff"])) == ["?"]
+
+
 def test_an_empty_pool_still_has_a_page(contents: Contents) -> None:
-    nothing = {name: [] for name in ("plan", "records", "scored", "rejects", "fit")}
+    nothing: dict[str, Any] = {name: [] for name in ("plan", "records", "scored", "rejects", "fit")}
+    nothing |= {"clusters": (), "copies": (), "beside": {}}
     bare = replace(contents, **nothing, shown=Shown({}, ([], []), {}), map=None, coverage=None, pictures={})
     page = build_report(bare).decode()
     assert "Nothing was picked" in page
@@ -149,7 +176,9 @@ def test_two_hundred_tasks_fit_on_a_page(contents: Contents) -> None:
     pictures = {row["sample_id"]: b"x" * 10_000 for row in records}
     larger = replace(contents, plan=plan, records=records, scored=scored, shown=shown, pictures=pictures)
     page = build_report(larger).decode()
-    assert len(page) < 4_600_000
+    assert len(page) < 4_000_000
+    beside = {name for name in files_beside(larger) if "sheet" not in name}
+    assert beside == set(re.findall(r'src="(report-[^"]+)"', page)) != set()
     assert all(f"<bdi>{name}</bdi>" in page for name in names)
     assert "160 tasks in between are left out here" in page
 

@@ -80,6 +80,7 @@ def test_every_picture_is_decoded(opened: Opened) -> None:
     opened.page.wait_for_function("[...document.images].every(image => image.complete)")
     sizes = opened.page.evaluate("[...document.images].map(image => image.naturalWidth)")
     assert len(sizes) > 60
+    assert opened.page.locator(".cell:not(.none)").count() > 60
     assert min(sizes) > 0
 
 
@@ -122,16 +123,84 @@ def test_the_gallery_shows_one_task_when_asked(opened: Opened) -> None:
     assert opened.page.locator("#gallery h3:visible").count() == len(TASKS)
 
 
-def test_the_map_singles_out_the_chosen_tasks(opened: Opened) -> None:
-    page = opened.page
-    page.locator("#map .tasks button", has_text="ocr").click()
-    lit = page.evaluate(
-        "new Set([...document.querySelectorAll('svg.map .on title')].map(t => t.textContent.split('/')[0])).size"
-    )
-    assert lit == 1
-    assert page.locator("svg.map .on").count() == 60
-    page.locator("#map .tasks button", has_text="ocr").click()
-    assert page.locator("svg.map.dimmed").count() == 0
+@pytest.fixture
+def atlas(opened: Opened) -> Any:
+    """The page with its map drawn and focused."""
+    opened.page.wait_for_selector("#map canvas[data-ready]")
+    opened.page.locator("#map canvas").scroll_into_view_if_needed()
+    opened.page.locator("#map canvas").focus()
+    return opened.page
+
+
+def test_the_map_singles_out_the_chosen_tasks(atlas: Any) -> None:
+    button, alone = atlas.locator("#map .tasks button", has_text="ocr"), "document.getElementById('map').presel.alone()"
+    button.click()
+    assert atlas.evaluate(alone) == [TASKS.index("ocr")]
+    atlas.locator("#map canvas").focus()
+    for key in ("ArrowLeft", "ArrowUp", "ArrowRight"):
+        atlas.keyboard.press(key)
+        assert "· ocr" in f"· {atlas.locator('#map .tip .meta').inner_text()}"
+    button.click()
+    assert atlas.evaluate(alone) == []
+
+
+def test_a_dot_says_under_the_mouse_what_it_is_and_why_it_was_picked_or_not(atlas: Any) -> None:
+    found = atlas.evaluate("(({data, at}) => ({i: data.key.indexOf('ocr/0001.png'), at: at(data.key.indexOf('ocr/0001.png'))}))"
+                           "(document.getElementById('map').presel)")  # fmt: skip
+    box = atlas.locator("#map canvas").bounding_box()
+    atlas.mouse.move(box["x"] + found["at"][0], box["y"] + found["at"][1])
+    words = atlas.locator("#map .tip").inner_text()
+    assert "ocr" in words
+    assert "cluster" in words
+    assert any(verdict in words for verdict in ("picked", "reference", "instructed"))
+
+
+def test_a_pinned_dot_stands_beside_its_nearest_picked_and_skipped_images_and_they_can_be_pinned(atlas: Any) -> None:
+    atlas.keyboard.press("ArrowRight")
+    atlas.keyboard.press("Enter")
+    assert atlas.locator("#map .pinned .card").count() == 3
+    assert atlas.locator("#map .pinned .cosine").all_inner_texts() != []
+    other = atlas.locator("#map .pinned .card").nth(1)
+    key = other.locator(".key").inner_text()
+    other.get_by_role("button", name="pin this one").click()
+    assert atlas.locator("#map .pinned .card").first.locator(".key").inner_text() == key
+    atlas.locator("#map canvas").focus()
+    atlas.keyboard.press("Escape")
+    assert not atlas.locator("#map .pinned").is_visible()
+
+
+def test_a_region_is_listed_by_lasso_and_by_keyboard(atlas: Any) -> None:
+    box = atlas.locator("#map canvas").bounding_box()
+    atlas.locator("#map [data-do=lasso]").click()
+    corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, box["height"] - 2)]
+    for n, (x, y) in enumerate(corners):
+        atlas.mouse.move(box["x"] + x, box["y"] + y)
+        if n == 0:
+            atlas.mouse.down()
+    atlas.mouse.up()
+    assert f"{60 * len(TASKS)} samples in this region" in atlas.locator("#map .region").inner_text()
+    atlas.locator("#map .region .go").click()
+    atlas.locator("#map canvas").focus()
+    for key in ("ArrowRight", "l", "ArrowRight", "ArrowDown", "L"):
+        atlas.keyboard.press(key)
+    assert "samples in this region" in atlas.locator("#map .region").inner_text()
+
+
+def test_the_map_zooms_and_takes_every_colouring(atlas: Any) -> None:
+    place = "document.getElementById('map').presel.at(0).join()"
+    before = atlas.evaluate(place)
+    atlas.keyboard.press("+")
+    assert atlas.evaluate(place) != before
+    atlas.keyboard.press("0")
+    assert atlas.evaluate(place) == before
+    for colouring in ("cluster", "origin", "centrality", "irs", "task"):
+        atlas.locator("#map select").select_option(colouring)
+        assert atlas.locator("#map .ramp").count() == 1
+
+
+def test_every_reason_leads_to_its_examples(opened: Opened) -> None:
+    opened.page.locator("#rejects table a").first.click()
+    assert opened.page.locator("#reject-1 li").first.is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

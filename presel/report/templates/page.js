@@ -11,7 +11,7 @@
   const value = (row, column) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
   const number = (text) => Number(text.replace(/[^0-9.eE+-]/g, ""));
   for (const table of all("table.sortable")) {
-    all("thead th", table).forEach((heading, column) => heading.firstElementChild.addEventListener("click", () => {
+    all("thead th", table).forEach((heading, column) => heading.querySelector("button")?.addEventListener("click", () => {
       const numeric = heading.classList.contains("n");
       const first = numeric ? "descending" : "ascending";
       const order = heading.getAttribute("aria-sort") === first ? (numeric ? "ascending" : "descending") : first;
@@ -23,15 +23,11 @@
     }));
   }
 
-  const map = document.querySelector("svg.map");
-  for (const button of all("#map .tasks button")) {
-    button.addEventListener("click", () => {
-      button.setAttribute("aria-pressed", button.getAttribute("aria-pressed") !== "true");
-      const chosen = new Set(all("#map .tasks [aria-pressed=true]").map((other) => other.dataset.t));
-      map.classList.toggle("dimmed", chosen.size > 0);
-      for (const dot of all("circle", map)) dot.classList.toggle("on", chosen.has(dot.dataset.t));
-    });
-  }
+  // A link into a folded part opens it.
+  const unfold = () => { const part = document.getElementById(location.hash.slice(1)); if (part?.tagName === "DETAILS") { part.open = true; part.scrollIntoView(); } };
+  addEventListener("hashchange", unfold);
+  unfold();
+  for (const link of all("a[href^='#reject-']")) link.addEventListener("click", () => { document.getElementById(link.hash.slice(1)).open = true; });
 
   for (const chip of all("#gallery .chips button")) {
     chip.addEventListener("click", () => {
