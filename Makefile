@@ -23,7 +23,8 @@ quick: $(READY) ## every test that needs no server, browser, model or process
 test-system: $(CLUSTERS) ## PostgreSQL, a Prefect server, workers, S3 over HTTP, and kill -9; 35 minutes on two busy cores
 	PRESEL_SYSTEM=1 PRESEL_KILLS=50 $(BIN)/python -m tests.nothing_left $(BIN)/pytest -o faulthandler_timeout=900 \
 		tests/flows/test_watched_runs.py tests/flows/test_clusters.py tests/refresh/test_killed.py tests/cli/test_stopping.py \
-		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/instruct/test_label_studio.py tests/system --ignore=tests/system/test_4_wheel.py $(ARGS)
+		tests/instruct/test_killed.py tests/instruct/test_cap.py tests/instruct/test_label_studio.py \
+		tests/system --ignore=tests/system/test_4_wheel.py $(ARGS)
 
 test-outside: $(CLUSTERS) ## the wheel in an empty folder, the tutorial, trainers that read an export, the evidence in small
 	PRESEL_SYSTEM=1 $(BIN)/pytest -o faulthandler_timeout=900 \
