@@ -45,7 +45,7 @@ def plan(config: RefreshConfig) -> RunRecord:
     basis = choose_basis(instructed, config)
     model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
     relevance = score_relevance.map(
-        basis.split(), unmapped(model), unmapped(source), unmapped(images), unmapped(config.reference_model)
+        basis.split(), unmapped(model), unmapped(source), unmapped(images), unmapped(config.scoring)
     ).result()
     # What is paid for already? In which order would each task be picked, and how far down does its budget reach?
     paid = recall(samples, config, basis.kept)

@@ -10,6 +10,7 @@ from prefect import runtime
 from presel import progress
 from presel.config import RefreshConfig
 from presel.housekeeping.gc import Collected
+from presel.instruct import verdict
 from presel.instruct.money.bounds import at_most
 from presel.report import ui_pages
 from presel.runs import run_record
@@ -30,7 +31,7 @@ SHOW = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(minutes
 def _price_reference(samples: TableRef, config: RefreshConfig) -> None:
     """What the reference set may cost, said before the first of it is paid for."""
     images = {part.label: reference_size(part.rows, config.reference.share) for part in samples.parts}
-    limit = at_most(images, config.generator)
+    limit = at_most(images, config.generator) + verdict.at_most(images, config)
     words = f"at most {dollars(limit)}, less what is paid for already"
     count = sum(images.values())
     progress.report("price", "reference set", count, count, "images", words, {"at_most_usd": limit})

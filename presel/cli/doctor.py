@@ -192,6 +192,14 @@ def reference(settings: RefreshConfig) -> Finding:
 
         table = imports.parse(imports.fetch(config.precomputed), config.precomputed)
         return Finding("reference", "ok", f"{config.precomputed} can be read: {table.num_rows:,} rows")
+    if config.verdict is not None:
+        from presel.instruct.endpoint.client import reached
+        from presel.instruct.verdict import api
+
+        url, query, headers = reached(api(config.verdict, "unlimited"))
+        return _answers(
+            "reference", url, config.verdict.api_key_env, "reference_model.verdict.base_url", headers, query
+        )
     if config.served is not None:
         url = os.path.expandvars(config.served.base_url).rstrip("/")
         key = os.environ.get(config.served.api_key_env, "")

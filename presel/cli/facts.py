@@ -64,6 +64,7 @@ def plan_facts(finished: Finished, of_run: Summary, config: Path) -> dict[str, l
     return {
         "Version": [f"a plan publishes none; {newest}"],
         "Changed": [in_words(since_before(finished.record.catalog, finished.record.samples))],
+        **({"Weights": [note]} if (note := finished.record.config.reference_model.note) else {}),
         "Cost": [f"This plan paid {dollars(finished.spent_usd)}.", price, everything, *_over_budget(of_run)],
         "Refused": [refused(of_run, config)],
         "Next": [*_waiting(of_run, config), "instruct the quota and publish:", command("run", config), _took(finished)],

@@ -27,7 +27,7 @@ from presel.config.generator import (
     RequestConfig,
     TurnConfig,
 )
-from presel.config.reference_model import LoraConfig, ReferenceModelConfig, ServedConfig
+from presel.config.reference_model import LoraConfig, ReferenceModelConfig, ServedConfig, VerdictConfig
 from presel.config.refresh import DatasetConfig, ExecutionConfig, RefreshConfig, without_slash
 from presel.config.section import Section, Share
 from presel.config.source import EncoderConfig, ImageConfig, S3Config, SourceConfig
@@ -60,6 +60,7 @@ __all__ = [
     "SourceConfig",
     "Trainer",
     "TurnConfig",
+    "VerdictConfig",
     "WeightsConfig",
     "without_slash",
 ]

@@ -45,7 +45,7 @@ def _is_no_key(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-def _holds_no_password(address: str) -> str:
+def holds_no_password(address: str) -> str:
     """Refused where it is read: a configuration is kept and shown by everything that a run tells of it."""
     host = address.partition("://")[2].partition("/")[0]
     named = re.search(r"[?&][^=&]*(key|token|secret|sig|password)[^=&]*=[^&$]", address, re.IGNORECASE)
@@ -158,7 +158,7 @@ class GeneratorConfig(Section):
     )
     people: Annotated[PeopleConfig, Operational] = PeopleConfig()
     model: str = "gpt-4.1-mini"
-    base_url: Annotated[str, AfterValidator(_holds_no_password)] = Field(
+    base_url: Annotated[str, AfterValidator(holds_no_password)] = Field(
         "https://api.openai.com/v1", description="any server that speaks /chat/completions"
     )
     api_key_env: Annotated[str, Operational] = Field(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from presel.config.generator import PriceConfig, holds_no_password
 from presel.config.section import Section
 from presel.keys import InKeyUnless, Operational, SettledByStage
+
+NOT_IRS = "IRS here is the ratio of a judge's two verdicts (`reference_model.verdict`): not the paper's IRS."
+_ORIGINS = ("served", "precomputed", "verdict")
+"""Where losses come from, if not from a model here."""
 
 
 class LoraConfig(Section):
@@ -51,6 +56,33 @@ class ServedConfig(Section):
     timeout: Annotated[float, Field(gt=0), Operational] = Field(120.0, description="seconds for one request")
 
 
+class VerdictConfig(Section):
+    """A judge behind any chat API: how sure it is of an answer, with its question and without. Not the paper's IRS."""
+
+    model: str = Field(description="as the endpoint calls it; one that gives log-probabilities, or with `votes` any")
+    base_url: Annotated[str, AfterValidator(holds_no_password)] = Field(
+        "https://api.openai.com/v1", description="any server that speaks /chat/completions"
+    )
+    api_key_env: Annotated[str, Operational] = Field(
+        "OPENAI_API_KEY", description="the environment variable that holds the key"
+    )
+    votes: int | None = Field(
+        None,
+        ge=3,
+        le=99,
+        description="ask so often and count, where no log-probabilities are given; null: read them from one answer",
+    )
+    image_side: int = Field(768, ge=32, description="longer side in pixels of the picture that is sent")
+    prices: Annotated[PriceConfig | None, Operational] = Field(None, description="as `generator.prices`")
+    max_cost: Annotated[float | Literal["unlimited"] | None, Operational] = Field(
+        None,
+        ge=0,
+        description="US dollars this store may have spent in all, below `generator.max_cost`; null: as that says",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=1024), Operational] = Field(8, description="requests in flight")
+    timeout: Annotated[float, Field(gt=0), Operational] = Field(120.0, description="seconds for one whole request")
+
+
 class ReferenceModelConfig(Section):
     """The LVLM that tells how much a question helps to predict the response."""
 
@@ -70,6 +102,11 @@ class ReferenceModelConfig(Section):
         "response tokens; joined: all its responses as one, as the released scripts do",
     )
     served: ServedConfig | None = Field(None, description="score through a server; goes with fit: none, and implies it")
+    verdict: Annotated[VerdictConfig | None, InKeyUnless(None)] = Field(
+        None,
+        description="weights from a judge's yes or no through any chat API, in place of a model; implies fit: none. Not the "
+        "paper's IRS",
+    )
     precomputed: Annotated[str | None, Operational] = Field(
         None,
         description="a CSV, JSONL or Parquet of losses (sample_id or key), or of an irs or a weight by task, in place of a "
@@ -95,18 +132,23 @@ class ReferenceModelConfig(Section):
         description="between checkpoints of a fit: what a kill can cost; one of a 7B model at rank 128 is some 4 GB",
     )
 
+    @property
+    def note(self) -> str:
+        """What whoever reads a score has to know of it; empty for the paper's own."""
+        return NOT_IRS if self.verdict is not None else ""
+
     @model_validator(mode="before")
     @classmethod
     def _nothing_to_fit(cls, data: Any) -> Any:
-        if isinstance(data, dict) and (data.get("served") or data.get("precomputed")):
+        if isinstance(data, dict) and any(data.get(name) for name in _ORIGINS):
             return {"fit": "none", **data}
         return data
 
     @model_validator(mode="after")
     def _one_origin_of_the_losses(self) -> ReferenceModelConfig:
-        origins = [name for name in ("served", "precomputed") if getattr(self, name) is not None]
+        origins = [name for name in _ORIGINS if getattr(self, name) is not None]
         if len(origins) > 1:
-            raise ValueError("served and precomputed exclude each other: the losses come from one place")
+            raise ValueError(f"{' and '.join(origins)} exclude each other: the losses come from one place")
         if origins and self.fit != "none":
             raise ValueError(f"fit is {self.fit}, but with `{origins[0]}` nothing is fitted here: set fit: none")
         return self

@@ -108,6 +108,16 @@ class RefreshConfig(Section):
         return min(self.export.near_duplicate, 1.0 if guard is None or guard == "auto" else guard)
 
     @property
+    def scoring(self) -> ReferenceModelConfig:
+        """The reference model's section, in which a judge knows what the store may spend."""
+        verdict = self.reference_model.verdict
+        if verdict is None:
+            return self.reference_model
+        caps = [cap for cap in (verdict.max_cost, self.generator.max_cost) if isinstance(cap, float | int)]
+        capped = verdict.model_copy(update={"max_cost": min(caps, default="unlimited")})
+        return self.reference_model.model_copy(update={"verdict": capped})
+
+    @property
     def tests(self) -> list[SourceConfig]:
         """Images to keep apart from, as sources."""
         return [SourceConfig(uri=uri, tasks="single") for uri in self.exclude if not uri.endswith(".parquet")]

@@ -20,6 +20,8 @@ def portable(config: RefreshConfig) -> dict[str, Any]:
     del settings["source"]["uri"], settings["generator"]["base_url"]
     if settings["reference_model"]["served"] is not None:
         del settings["reference_model"]["served"]["base_url"]
+    if "verdict" in settings["reference_model"]:
+        del settings["reference_model"]["verdict"]["base_url"]
     if "exclude" in settings:
         settings["exclude"] = [PurePath(uri).name for uri in settings["exclude"]]
     for section, setting in (("encoder", "weights"), ("reference_model", "model")):

@@ -94,6 +94,7 @@ class Reason(StrEnum):
     CONTROL_TOKEN = "control_token", "A turn holds a control token of the reference model's tokenizer."
     EMPTY_RESPONSE = "empty_response", "The reference model's tokenizer leaves nothing of a response."
     TOKENS_DIFFER = "tokens_differ", "The response is tokenised otherwise without its question, or by the server."
+    NO_VERDICT = "no_verdict", "The judge (`reference_model.verdict`) said neither yes nor no."
     NOT_IMPORTED = "not_imported", "The imported table has no row for the sample."
 
 

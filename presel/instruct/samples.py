@@ -114,7 +114,7 @@ class Samples:
         language = prompt.language if prompt.check_language else None
 
         async def asked(request: Request) -> None:
-            made = partial(self._picture, row["key"], row["content"])
+            made = partial(self.picture, row["key"], row["content"])
             answer, new = await self.engine.answer(request, made, at=made, urgent=bool(answers))
             answers.append(answer)
             bought.append(new)
@@ -135,7 +135,7 @@ class Samples:
             step = Problem(Reason.CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
 
-    def _picture(self, key: str, content: str, side: int | None = None) -> bytes:
+    def picture(self, key: str, content: str, side: int | None = None) -> bytes:
         """The JPEG to send, in base64; `side`: in place of `image_side`.
 
         Raises Unanswerable when the image is gone or is not the one that was chosen.

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from presel.config.reference_model import NOT_IRS
 from presel.dataset.trainer_formats import size_category
 from presel.images.reasons import Reason
 from presel.runs.figures import Row, TaskLine, Totals, dollars, over_budget_words, task_lines, totals
@@ -49,6 +50,7 @@ def card(
             size=size_category(sums.records),
             saved=_saved(sums),
             held_out=sum(row["reason"] == "held_out" for row in rejects),
+            note=NOT_IRS if config["reference_model"].get("verdict") else "",
             pending=sum(row["reason"] == Reason.PENDING for row in rejects),
             unpaid=sum(row["reason"] == Reason.CAP_REACHED for row in rejects),
         )

@@ -22,6 +22,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from presel.config.reference_model import NOT_IRS
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.report.axes import axis
 from presel.report.contents import Cluster, Contents, Map
@@ -124,6 +125,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
         "weight_bars": {line.task: round(100 * line.weight / heaviest, 2) for line in lines},
         "temperature": temperature,
         "factor": math.exp(min(0.2 / temperature, 700.0)),
+        "note": NOT_IRS if contents.config["reference_model"].get("verdict") else "",
         "adjustments": _adjustments(contents.config["weights"]),
         "weights_hidden": hidden,
         **_weights(shown, contents.scored),

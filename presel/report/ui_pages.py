@@ -128,10 +128,11 @@ def _seats_words(record: RunRecord, shortfall: int) -> str:
 
 def _weights_words(record: RunRecord) -> str:
     """Since when the weights stand, if they are an earlier run's."""
+    note = f" {record.config.reference_model.note}" if record.config.reference_model.verdict else ""
     if not record.basis:
-        return ""
+        return note
     day = datetime.fromtimestamp(table_store.finished(record.model), UTC).date()
-    return f" The weights are those of {day.isoformat()} (`weights.reestimate`)."
+    return f" The weights are those of {day.isoformat()} (`weights.reestimate`).{note}"
 
 
 def _cap_words(record: RunRecord, expected: float) -> str:

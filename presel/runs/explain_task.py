@@ -56,6 +56,8 @@ class TaskExplanation(BaseModel):
     """Reference samples that could not be scored, by reason."""
     verdict: str
     """Is the reference set large enough?"""
+    note: str = ""
+    """That the score is not the paper's, where it is not."""
     most_relevant: list[ScoredSample]
     """Lowest IRS first: here the question helps most."""
     least_relevant: list[ScoredSample]
@@ -89,6 +91,7 @@ def explain_task(record: RunRecord, task: str) -> TaskExplanation:
         loss_without_question=_mean([sample.loss_without_question for sample in samples]),
         rejected=_rejected(record, task),
         verdict=table_store.facts(record.plan).get("verdict", ""),
+        note=record.config.reference_model.note,
         most_relevant=most,
         least_relevant=samples[::-1][: min(ENDS, len(samples) - len(most))],
     )
@@ -110,6 +113,8 @@ def in_words(found: TaskExplanation) -> str:
     irs = f"Its IRS is {found.irs:.2f}{interval}, {side} the tasks' mean of {found.pool_irs:.2f}"
     if found.loss_with_question is None or found.loss_without_question is None:
         return f"{weight} {irs}; it was imported."
+    if found.note:
+        return f"{weight} {irs}, over {found.scored} samples. {found.note}"
     losses = f"{found.loss_without_question:.2f} to {found.loss_with_question:.2f}"
     return f"{weight} {irs}: the question takes the loss of a response token from {losses} nats, over {found.scored} samples."
 

@@ -14,8 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 from presel.concurrency.device import in_key
-from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig, VerdictConfig
+from presel.errors import ConfigError
 from presel.images.reasons import PASSING, Reason
+from presel.instruct.questions.parsing import Problem
+from presel.instruct.sharing import draining_on_sigterm, shared
+from presel.instruct.verdict import Asked, Judge, api
 from presel.progress import report
 from presel.reference_model import (
     Losses,
@@ -74,7 +78,8 @@ def _score(
 def _outside(inputs: Mapping[str, Any]) -> str | None:
     """The device of a model that is run here."""
     config: ReferenceModelConfig = inputs["config"]
-    return in_key(config.device) if config.precomputed is None and config.served is None else None
+    local = config.precomputed is None and config.served is None and config.verdict is None
+    return in_key(config.device) if local else None
 
 
 score_relevance = unfinished.OpenStage(_score, "score", 3, lacks="unread", outside=_outside)
@@ -90,6 +95,8 @@ def _scored(
         return _imported(samples, model)
     if config.served is not None:
         return _served(samples, source, images, config)
+    if config.verdict is not None:
+        return _judged(samples, config.verdict, model.store, source, images)
     return _local(samples, model, source, images, config)
 
 
@@ -135,6 +142,22 @@ def _served(samples: list[Sample], source: SourceConfig, images: ImageConfig, co
     assert config.served is not None
     with ServedModel(config.served, _chat(config), config.max_length, config.turns) as model:
         yield from model.score(samples, ImageReader(source, images))
+
+
+def _judged(
+    samples: list[Sample], config: VerdictConfig, store: str, source: SourceConfig, images: ImageConfig
+) -> Scored:
+    """Verdicts of a judge, as losses."""
+    if config.max_cost is None:
+        raise ConfigError("nothing says what the judge may spend", where="reference_model.verdict.max_cost")
+    asked = [Asked(sample.task, sample.key, sample.content, sample.turns) for sample in samples]
+    with draining_on_sigterm(), shared(store, api(config, config.max_cost)) as engine:
+        found = engine.run(Judge(engine, config, source, images).losses(asked)).result()
+    for sample, losses in zip(samples, found, strict=True):
+        if isinstance(losses, Problem):
+            yield sample, Unusable(losses.reason, losses.detail)
+        else:
+            yield sample, Losses(sample.id, None, *losses)
 
 
 @lru_cache(maxsize=1)

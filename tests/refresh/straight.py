@@ -43,7 +43,7 @@ def straight(config: RefreshConfig) -> RunRecord:
     instructed = tuple(instruct(drawn, source, config.generator, images) for drawn in reference)
     basis = choose_basis(list(instructed), config)
     model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
-    relevance = tuple(score_relevance(ref, model, source, images, config.reference_model) for ref in basis.split())
+    relevance = tuple(score_relevance(ref, model, source, images, config.scoring) for ref in basis.split())
     paid = recall(samples, config, basis.kept)
     guard = calibrate(samples, source, config.encoder, config.selection, seed)
     rankings = tuple(

@@ -18,6 +18,7 @@ from presel.demo.endpoint.faults import Faults
 from presel.demo.endpoint.files import Batches
 from presel.demo.endpoint.http import Incoming, Reply, receive, reply, send
 from presel.demo.endpoint.listening import listening
+from presel.demo.endpoint.verdicts import asks_for_a_verdict, verdict
 
 Refuses = Callable[[Incoming], Reply | None]
 
@@ -68,7 +69,9 @@ class Endpoint:
         key: str | None,
         batch_seconds: float = 0.0,
         refuses: Refuses | None = None,
+        logprobs: bool = True,
     ) -> None:
+        self._logprobs = logprobs
         self._refuses = refuses or (lambda _: None)
         self.counts = Counts()
         self.requests: list[Exchange] = []
@@ -149,10 +152,13 @@ class Endpoint:
         if fault == "filtered_400":
             return 400, failure("content_filter", "The picture was flagged by our policy."), fault
         try:
-            turns = self._annotate(question.picture, question.words, question.body)
+            if asks_for_a_verdict(question):
+                body = verdict(question, self._logprobs)
+            else:
+                turns = self._annotate(question.picture, question.words, question.body)
+                body = completion(question, turns, fault)
         except (ValueError, OSError) as error:
             return 400, failure("invalid_request", str(error)), None
-        body = completion(question, turns, fault)
         usage = body.get("usage", {})
         self.counts.input_tokens += usage.get("prompt_tokens", 0)
         self.counts.output_tokens += usage.get("completion_tokens", 0)
@@ -266,14 +272,19 @@ def serve(
     port: int = 0,
     batch_seconds: float = 0.0,
     refuses: Refuses | None = None,
+    logprobs: bool = True,
 ) -> Iterator[Endpoint]:
     """Run an endpoint for the length of a block.
 
     `annotate` gives the turns for a picture (a ValueError of it is answered with 400); `faults` is a profile's name
     or shares of your own; `latency` in seconds; `requests_per_minute` is enforced over a sliding minute; `key`: any
     other API key is refused; `batch_seconds`: how long a batch takes; `refuses`: what a
-    server says to requests that it does not take. Raises ConfigError when the port is taken.
+    server says to requests that it does not take; `logprobs`: whether it gives log-probabilities.
+
+    Raises ConfigError when the port is taken.
     """
-    endpoint = Endpoint(annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds, refuses)
+    endpoint = Endpoint(
+        annotate, Faults(faults, seed), latency, requests_per_minute, key, batch_seconds, refuses, logprobs
+    )
     with listening(endpoint.connection, port) as endpoint.url:
         yield endpoint

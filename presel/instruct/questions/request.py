@@ -104,6 +104,8 @@ class Request:
     @property
     def format(self) -> str:
         """What the server holds the model to: schema, json or none."""
+        if not self.schema:
+            return "none"
         if "response_format" not in self.parameters:
             return "schema"
         return "none" if self.parameters["response_format"] is None else "json"
@@ -131,9 +133,9 @@ class Request:
         """What is sent, as JSON: `picture` (a JPEG in base64) in place of the placeholder, put in after the encoding."""
         schema = {"name": "instruction", "strict": is_closed(self.schema), "schema": self.schema}
         document = {
-            "messages": self.messages if self.format == "schema" else self._with_schema(),
+            "messages": self._with_schema() if self.schema and self.format != "schema" else self.messages,
             "model": self.model,
-            "response_format": {"type": "json_schema", "json_schema": schema},
+            "response_format": {"type": "json_schema", "json_schema": schema} if self.schema else None,
             **self.parameters,
         }
         document = {name: value for name, value in document.items() if value is not None}
