@@ -33,7 +33,7 @@ test-outside: $(CLUSTERS) ## the wheel in an empty folder, the tutorial, trainer
 evidence: $(READY) ## does the selection earn its money? benchmarks/replication, gone on from where it was; docs/evidence.md
 	$(BIN)/python -m benchmarks.replication $(ARGS)
 
-mutants: $(READY) ## do the tests notice wrong code? ARGS=presel/keys.py: one file; all of them take hours
+mutants: $(READY) ## do the tests notice wrong code? ARGS=presel/config/keys.py: one file; all of them take hours
 	$(BIN)/python -m benchmarks.mutants $(ARGS)
 
 check: $(READY) ## lint, format, types, import contracts, declared dependencies

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from presel.config import GeneratorConfig, PriceConfig
-from presel.keys import digest, sample_id
+from presel.config.keys import digest, sample_id
 from presel.tables.schemas import REFERENCE, TableRef
 from presel.tables.table_store import Output
 

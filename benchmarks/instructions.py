@@ -33,10 +33,10 @@ import openai
 from benchmarks.endpoints import Running, endpoint
 from benchmarks.instruct_pool import KEY, picture, pool, settings
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
+from presel.config.keys import digest
 from presel.instruct.engine import Engine
 from presel.instruct.questions.request import opening
 from presel.instruct.sharing import shared
-from presel.keys import digest
 from presel.stages.instruct import instruct
 
 LIMIT = 600

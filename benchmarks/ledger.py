@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from presel.config.keys import short_digest
 from presel.demo.setting import s3_server
 from presel.errors import IntegrityError
 from presel.instruct import ledger as book
@@ -26,7 +27,6 @@ from presel.instruct.ledger import Answer, Ledger
 from presel.instruct.money.lease_log import LeaseLog
 from presel.instruct.money.owners import Owner
 from presel.instruct.money.purse import Purse
-from presel.keys import short_digest
 from presel.storage import Store, open_store
 
 A_LEASE = 128

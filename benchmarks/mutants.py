@@ -1,7 +1,7 @@
 """Do the tests notice when the code is wrong? Every file that decides about picks, money or ids, against its own tests.
 
     python -m benchmarks.mutants                                       all of FILES: hours
-    python -m benchmarks.mutants presel/keys.py presel/selection/budget.py
+    python -m benchmarks.mutants presel/config/keys.py presel/selection/budget.py
 
 mutmut changes one thing at a time (a comparison, a constant, an argument) in a copy of the checkout and runs the tests that
 reach it. Printed for each file: how many changes a test noticed, and the names of the others. Ends with 1 where they are fewer
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 LEAST = 0.9
 MONEY = ("tests/instruct/test_money.py", "tests/instruct/test_owners.py")
 FILES: dict[str, tuple[str, ...]] = {
-    "presel/keys.py": ("tests/test_keys.py",),
+    "presel/config/keys.py": ("tests/test_keys.py",),
     "presel/selection/budget.py": ("tests/test_budget.py",),
     "presel/selection/centrality.py": ("tests/test_centrality.py",),
     "presel/selection/coverage.py": ("tests/test_coverage.py",),

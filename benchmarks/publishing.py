@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.scale_pool import Pool
+from presel.config.keys import digest, sample_id, stage_key
 from presel.dataset import versions
-from presel.keys import digest, sample_id, stage_key
 from presel.runs.run_record import RunRecord
 from presel.stages.publish import publish
 from presel.tables.schemas import CATALOG, INSTRUCTIONS, PLAN, SELECTION, TableRef, samples

@@ -23,8 +23,8 @@ from PIL import Image
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.config.keys import digest, sample_id
 from presel.demo.drawing.tasks import TASKS, draw
-from presel.keys import digest, sample_id
 from presel.reference_model import Losses, Preparer, ReferenceModel, Turn, Unusable, load, score
 from presel.reference_model.conversation import ChatFormat, question_free
 from presel.reference_model.reading import Sample, SampleReader, read_ahead

@@ -24,8 +24,8 @@ from pathlib import Path
 
 from benchmarks.scale_pool import Pool
 from presel.dataset import versions
-from presel.housekeeping import gc, verify
 from presel.runs import run_record
+from presel.runs.housekeeping import gc, verify
 from presel.runs.run_record import RunRecord
 from presel.stages import ingest as ingestion
 from presel.stages.assemble import assemble

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from presel.config import GeneratorConfig, ReferenceModelConfig, RefreshConfig, SourceConfig
-from presel.keys import digest, stage_key
+from presel.config.keys import digest, stage_key
 from presel.sources import Source
 from presel.storage import Entry
 from presel.tables import table_store

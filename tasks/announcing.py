@@ -1,7 +1,7 @@
 """A flow run says on the store that it has begun and that it has ended, so that `gc` removes nothing beneath it.
 
 Hooks of every flow. A killed process does not say that it has ended. Its retry does; without a retry, the announcement goes
-out of date (presel.housekeeping.under_way).
+out of date (presel.runs.housekeeping.under_way).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
 from presel.errors import PreselError
-from presel.housekeeping import under_way
+from presel.runs.housekeeping import under_way
 
 log = logging.getLogger("presel.announcing")  # below `presel`, whose lines go to the UI
 

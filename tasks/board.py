@@ -22,9 +22,9 @@ from typing import Any
 from prefect import Flow, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
+from presel.concurrency.progress import Listener, Progress, duration
 from presel.config import DatasetConfig
 from presel.errors import BudgetExceeded
-from presel.progress import Listener, Progress, duration
 from presel.report.card import plain
 from presel.runs.figures import dollars
 from presel.tables.schemas import TableRef

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from presel.housekeeping import gc, verify
+from presel.runs.housekeeping import gc, verify
 from presel.stages import assemble as assembling
 from presel.stages import basis as basing
 from presel.stages import cluster as clustering

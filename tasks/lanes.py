@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from presel.progress import Pace, Progress, duration
+from presel.concurrency.progress import Pace, Progress, duration
 from presel.report.card import plain
 
 

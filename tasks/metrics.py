@@ -14,8 +14,8 @@ from collections import Counter as Counts
 from collections import defaultdict
 from functools import cache
 
+from presel.concurrency.progress import Listener, Progress
 from presel.errors import ConfigError, PreselError, require
-from presel.progress import Listener, Progress
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
 

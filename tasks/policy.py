@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 
-from presel.keys import short_digest
+from presel.config.keys import short_digest
 from presel.storage import open_store
 from presel.tables import table_store
 from presel.tables.schemas import TableRef

@@ -11,7 +11,7 @@ from typing import Self
 
 from prefect import runtime
 
-from presel.progress import Pace, Progress, duration
+from presel.concurrency.progress import Pace, Progress, duration
 from tasks.artifacts import LiveArtifact
 
 _FIRST_AFTER = 5.0

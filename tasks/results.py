@@ -9,7 +9,7 @@ from __future__ import annotations
 from prefect.filesystems import WritableFileSystem
 from prefect.utilities.asyncutils import run_sync_in_worker_thread, sync_compatible
 
-from presel.keys import short_digest
+from presel.config.keys import short_digest
 from presel.storage import open_store
 
 RESULTS = "results"

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from prefect import runtime
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import RefreshConfig
-from presel.housekeeping.gc import Collected
 from presel.instruct import verdict
 from presel.instruct.money.bounds import at_most
 from presel.report import ui_pages
 from presel.runs import run_record
 from presel.runs.figures import dollars
+from presel.runs.housekeeping.gc import Collected
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from presel.selection.reference import reference_size

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, runtime
 from prefect.cache_policies import NO_CACHE
 
-from presel.progress import Listener, listening
+from presel.concurrency.progress import Listener, listening
 from tasks.board import board
 from tasks.metrics import meters
 from tasks.naming import stage_in_words

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from presel.config import ClusteringConfig, EncoderConfig, ReferenceModelConfig, RefreshConfig
+from presel.config.keys import canonical, digest, image_id, sample_id, stage_key
 from presel.dataset.settings import portable
-from presel.keys import canonical, digest, image_id, sample_id, stage_key
 from presel.tables.schemas import Part, TableRef
 
 names = st.text(max_size=20)

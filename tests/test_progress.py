@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from presel.progress import Pace, duration, listening, report
+from presel.concurrency.progress import Pace, duration, listening, report
 
 
 class Clock:

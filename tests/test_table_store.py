@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from presel.config.keys import digest
 from presel.errors import IntegrityError
-from presel.keys import digest
 from presel.tables import schemas, table_store
 from presel.tables.schemas import CLUSTERS, Rows, rows_of
 from presel.tables.table_store import Output

@@ -17,10 +17,10 @@ from random import Random
 from typing import Any
 
 from benchmarks.replication.pools import Pool, Row
+from presel.config.keys import digest
 from presel.demo.annotator import sent_picture
 from presel.demo.endpoint import Annotate
 from presel.images import API_VERSION
-from presel.keys import digest
 
 SIDE = 384
 TRUE, SHUFFLED = "annotator", "shuffled"

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.replication.pools import Pool, Row
 from presel.config import ImageConfig
+from presel.config.keys import short_digest
 from presel.demo.lvlm import Size, build_model, build_processor, build_tokenizer
 from presel.demo.make_base import optimizers, pace
 from presel.images import Rejected, decode
-from presel.keys import short_digest
 
 if TYPE_CHECKING:
     import torch

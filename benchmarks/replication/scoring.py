@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.replication.pools import Pool, Row
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
-from presel.keys import digest
+from presel.config.keys import digest
 from presel.reference_model import Turn, Unusable, load
 from presel.reference_model.frozen import reader
 from presel.reference_model.reading import Sample, read_ahead

@@ -9,11 +9,11 @@ import typer
 from presel.cli.console import complaints, screen, show
 from presel.cli.live import Live
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.concurrency.progress import listening
 from presel.config import RefreshConfig, Trainer
 from presel.config.file import load
 from presel.dataset.versions import published
 from presel.errors import ConfigError
-from presel.progress import listening
 
 _NAMES = get_args(Trainer)
 

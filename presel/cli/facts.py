@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from presel.cli.console import screen, visible
 from presel.cli.options import DEFAULT_CONFIG
+from presel.concurrency.progress import duration
 from presel.dataset import versions
-from presel.progress import duration
 from presel.runs import summary
 from presel.runs.figures import dollars
 from presel.sources.catalog import in_words, since_before

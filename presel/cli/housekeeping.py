@@ -22,7 +22,7 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Mark what neither a version nor the latest record needs. Removes nothing without --delete."""
-    from presel.housekeeping.gc import collect
+    from presel.runs.housekeeping.gc import collect
 
     found = collect(load(config, overrides).store, delete, timedelta(hours=grace))
 
@@ -54,8 +54,8 @@ def verify(
     """Check that a version's files, its tables and its paid answers are what was written. Exit code 4 if not."""
     from presel.dataset import versions
     from presel.errors import IntegrityError, NotFound
-    from presel.housekeeping.verify import record_of
-    from presel.housekeeping.verify import verify as check
+    from presel.runs.housekeeping.verify import record_of
+    from presel.runs.housekeeping.verify import verify as check
 
     settings = load(config, overrides)
     name = settings.dataset.name

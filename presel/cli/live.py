@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console, RenderableType
 from rich.live import Live as Redrawn
 
-from presel import cli, progress
+from presel import cli
 from presel.cli.console import visible
 from presel.cli.live_table import Row, page
+from presel.concurrency import progress
 from presel.runs.figures import dollars
 
 if TYPE_CHECKING:

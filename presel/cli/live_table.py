@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from presel.cli.console import visible
-from presel.progress import Pace, duration
+from presel.concurrency.progress import Pace, duration
 
 BAR_FROM, NOTE_FROM = 100, 120
 """Widths from which there is room for a bar, and for what a stage says in words."""

@@ -9,9 +9,9 @@ import typer
 from presel.cli.console import complaints, screen, show, table
 from presel.cli.live import Live
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
+from presel.concurrency.progress import duration, listening
 from presel.config.file import load
 from presel.errors import InputError
-from presel.progress import duration, listening
 from presel.runs import run_record
 from presel.runs.figures import dollars
 from presel.storage import open_store

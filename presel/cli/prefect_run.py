@@ -20,10 +20,10 @@ from presel import cli
 from presel.cli import private_server, stopping
 from presel.cli.console import complaints
 from presel.cli.live import Live
+from presel.concurrency.progress import listening
 from presel.config import RefreshConfig, installed
 from presel.dataset import versions
 from presel.errors import EndpointUnavailable, __version__, require
-from presel.progress import listening
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
 from presel.storage import trust

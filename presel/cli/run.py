@@ -14,10 +14,10 @@ from presel.cli.console import screen, show, table
 from presel.cli.facts import facts, pending, plan_facts, show_facts, unpaid
 from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
 from presel.cli.prefect_run import Finished, run_flow
+from presel.concurrency.progress import Progress, listening
 from presel.config import RefreshConfig
 from presel.config.file import load
 from presel.errors import BudgetExceeded
-from presel.progress import Progress, listening
 from presel.runs import budget_curve, summary
 from presel.runs.figures import dollars
 from presel.runs.summary import Summary

@@ -1,1 +1,1 @@
-"""Work on several threads: blocks whose results do not depend on the threads, and reading ahead in order."""
+"""Work on several threads: blocks whose results do not depend on the threads, reading ahead in order, and how far it is."""

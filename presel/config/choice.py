@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from presel.config.keys import InKeyUnless, Operational
 from presel.config.section import Section, Share
-from presel.keys import InKeyUnless, Operational
 
 
 class ReferenceConfig(Section):

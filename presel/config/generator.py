@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from presel.config.keys import InKeyUnless, Operational
 from presel.config.section import SECRET, Section
-from presel.keys import InKeyUnless, Operational
 
 _OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from presel.config.generator import PriceConfig, holds_no_password
+from presel.config.keys import InKeyUnless, Operational, SettledByStage
 from presel.config.section import Section
-from presel.keys import InKeyUnless, Operational, SettledByStage
 
 NOT_IRS = "IRS here is the ratio of a judge's two verdicts (`reference_model.verdict`): not the paper's IRS."
 _ORIGINS = ("served", "precomputed", "verdict")

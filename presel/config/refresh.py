@@ -17,11 +17,11 @@ from presel.config.choice import (
 )
 from presel.config.export import ExportConfig
 from presel.config.generator import GeneratorConfig
+from presel.config.keys import InKeyUnless, Operational
 from presel.config.paper import DEFAULTS, departures
 from presel.config.reference_model import ReferenceModelConfig
 from presel.config.section import Section
 from presel.config.source import EncoderConfig, SourceConfig
-from presel.keys import InKeyUnless, Operational
 
 
 def without_slash(uri: str) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from presel.config.address import address
+from presel.config.keys import Operational, SettledByStage
 from presel.config.section import PerCent, Section
-from presel.keys import Operational, SettledByStage
 
 
 class S3Config(Section):

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from presel.config import RefreshConfig
+from presel.config.keys import digest, short_digest
 from presel.dataset import versions
 from presel.dataset.settings import portable, without_credentials
-from presel.keys import digest, short_digest
 from presel.reference_model import imports
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef, TableRef

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from presel.config import RefreshConfig
-from presel.keys import canonical
+from presel.config.keys import canonical
 
 
 def portable(config: RefreshConfig) -> dict[str, Any]:

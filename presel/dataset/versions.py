@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from presel.config.keys import digest, short_digest
 from presel.errors import AlreadyExists, IntegrityError, NotFound
-from presel.keys import digest, short_digest
 from presel.storage import open_store
 from presel.storage.sealed import seal, unseal
 from presel.tables.schemas import DatasetRef

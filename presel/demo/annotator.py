@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from presel.config import ImageConfig
+from presel.config.keys import digest
 from presel.demo.drawing.truth import Facts
 from presel.demo.endpoint import Annotate
 from presel.demo.pool import Answers
 from presel.errors import InputError
 from presel.images import for_api
-from presel.keys import digest
 
 _COUNT = re.compile(r"exactly (\d+) questions")
 _DESCRIPTIONS = ("asks for a detailed description", "asks for a caption")

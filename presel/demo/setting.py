@@ -28,12 +28,12 @@ from presel.config import (
     SelectionConfig,
     SourceConfig,
 )
+from presel.config.keys import digest
 from presel.demo.annotator import annotator, sent_picture
 from presel.demo.endpoint import serve
 from presel.demo.pool import Answers, write_pool
 from presel.errors import require
 from presel.images import API_VERSION
-from presel.keys import digest
 from presel.storage import open_store
 
 ENDPOINT = "PRESEL_DEMO_ENDPOINT"

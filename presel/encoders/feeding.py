@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from presel.concurrency.ahead import Stopwatch, ahead, shared_pool
 from presel.concurrency.blocks import cores
 from presel.config import EncoderConfig
+from presel.config.keys import digest
 from presel.encoders.encoder import Encoder
 from presel.images import Reason, Rejected
 from presel.images.child import How
 from presel.images.decoder import File, Opened
 from presel.images.decoders import decoders
-from presel.keys import digest
 from presel.sources import Source
 
 READERS = 32

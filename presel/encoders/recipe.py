@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from presel.config.keys import short_digest
 from presel.errors import ConfigError, ModelError
-from presel.keys import short_digest
 
 Resize = Literal["shortest", "longest", "squash"]
 

@@ -4,7 +4,7 @@ copied again.
 
 from __future__ import annotations
 
-from presel import progress
+from presel.concurrency import progress
 from presel.export.job import Job
 from presel.export.reading import Finished, Reader, Started, read_ahead
 from presel.export.record import Record

@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import DatasetConfig, ExportConfig, RefreshConfig, SourceConfig
+from presel.config.keys import digest
 from presel.dataset import versions
 from presel.errors import ConfigError, __version__
 from presel.export.copying import copy_pictures
@@ -16,7 +17,6 @@ from presel.export.job import Job
 from presel.export.likeness import Split, split_of
 from presel.export.pictures import Writing
 from presel.export.place import Place
-from presel.keys import digest
 from presel.tables import DatasetRef
 
 log = logging.getLogger(__name__)

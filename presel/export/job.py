@@ -10,7 +10,7 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, Protocol
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import DatasetConfig, SourceConfig
 from presel.export.former import Pictures
 from presel.export.likeness import Split

@@ -15,8 +15,8 @@ from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
+from presel.config.keys import short_digest
 from presel.errors import NotFound
-from presel.keys import short_digest
 from presel.storage import Entry, open_store
 from presel.storage.store import Store
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from presel.config.keys import short_digest
 from presel.errors import require
-from presel.keys import short_digest
 
 EXACT_UP_TO = 30_000
 """Rows that are all compared; of more, those near the same centroids are."""

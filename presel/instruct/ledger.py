@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from presel.concurrency.ahead import ahead, shared_pool
+from presel.config.keys import digest
 from presel.errors import AlreadyExists, IntegrityError, NotFound
 from presel.instruct.completion import complaint, is_void, message_of, words_of
 from presel.instruct.words import printable, written
-from presel.keys import digest
 from presel.storage import Store
 from presel.storage.sealed import check_format
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from presel.concurrency.progress import duration
 from presel.config import GeneratorConfig
 from presel.errors import EndpointRefused, EndpointUnavailable, PreselError
 from presel.images.reasons import Reason
@@ -42,7 +43,6 @@ from presel.instruct.ledger import Answer, Ledger
 from presel.instruct.money.owners import Owner
 from presel.instruct.money.prices import NOTHING, Estimator, Usage, usage_of
 from presel.instruct.money.purse import Purse
-from presel.progress import duration
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 
+from presel.concurrency.progress import report
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.images.reasons import Reason
-from presel.progress import report
 from presel.reference_model import lora
 from presel.reference_model.backbone import ReferenceModel, load_backbone
 from presel.reference_model.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from presel.keys import short_digest
+from presel.config.keys import short_digest
 from presel.reference_model.reading import Sample
 
 FOLDS = (0, 1)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
-from presel.keys import digest
+from presel.config.keys import digest
 from presel.reference_model.backbone import ReferenceModel
 from presel.reference_model.prepare import Prepared, Preparer, Shown, Unusable
 from presel.reference_model.reading import Read, Sample, SampleReader

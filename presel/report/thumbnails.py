@@ -10,14 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from presel import progress
+from presel.concurrency import progress
 from presel.concurrency.ahead import ahead, shared_pool
 from presel.config import ImageConfig, SourceConfig
+from presel.config.keys import digest, sample_id
 from presel.dataset.rows import digest_of
 from presel.errors import NotFound
 from presel.images import Rejected, thumbnail
 from presel.images.decoders import opened
-from presel.keys import digest, sample_id
 from presel.report import sheets
 from presel.report.contents import Face
 from presel.report.refusals import Group, picture_name

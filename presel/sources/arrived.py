@@ -11,7 +11,7 @@ import re
 import threading
 from typing import Protocol
 
-from presel.keys import digest
+from presel.config.keys import digest
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _DOUBTS = 20

@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import progress
+from presel.concurrency import progress
+from presel.config.keys import digest, image_id
 from presel.images import Reason, not_an_image_by_name
-from presel.keys import digest, image_id
 from presel.sources import Source
 from presel.storage import Entry
 from presel.tables.ordered import Ordered

@@ -16,9 +16,9 @@ from contextlib import suppress
 from functools import cached_property
 
 from presel.config import SourceConfig
+from presel.config.keys import short_digest
 from presel.errors import AccessDenied, NotFound, ObjectArchived, ObjectChanged, StorageError, StorageUnavailable
 from presel.images import Reason, Rejected
-from presel.keys import short_digest
 from presel.sources.arrived import Chosen, Doubts, Listed, Wanted, may_be
 from presel.sources.patience import Patience
 from presel.sources.patterns import Excluded, matcher

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presel.config import SourceConfig
+from presel.config.keys import short_digest
 from presel.errors import ConfigError
-from presel.keys import short_digest
 from presel.sources import mapping, records
 from presel.sources.mapping import MappingFile
 from presel.sources.task_map import Pairs, TaskMap, relative

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import feather
 
-from presel import progress
+from presel.concurrency import progress
+from presel.config.keys import sample_id, short_digest
 from presel.dataset.history import task_digest
 from presel.errors import ConfigError
 from presel.images import Reason
-from presel.keys import sample_id, short_digest
 from presel.selection.duplicates import nearest
 from presel.sources.catalog import removed_ids
 from presel.tables import table_store

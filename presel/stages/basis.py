@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 
 from presel.config import ReestimateConfig, RefreshConfig
+from presel.config.keys import canonical
 from presel.errors import IntegrityError, NotFound
-from presel.keys import canonical
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
 from presel.tables import table_store

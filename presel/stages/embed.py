@@ -15,7 +15,8 @@ from typing import Any, ParamSpec
 import numpy as np
 import pyarrow as pa
 
-from presel import encoders, progress
+from presel import encoders
+from presel.concurrency import progress
 from presel.concurrency.blocks import cores
 from presel.config import EncoderConfig, SourceConfig
 from presel.encoders import Encoder

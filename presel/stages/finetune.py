@@ -14,12 +14,12 @@ from math import fsum, isfinite
 from typing import Any
 
 from presel.concurrency.device import in_key
+from presel.concurrency.progress import report
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
+from presel.config.keys import short_digest
 from presel.dataset import rows
 from presel.dataset.trainer_formats import DIGEST
 from presel.export.likeness import split_of
-from presel.keys import short_digest
-from presel.progress import report
 from presel.reference_model import ReferenceModel, Unusable, load, lora, score
 from presel.reference_model.fitting import Fitting
 from presel.reference_model.frozen import reader

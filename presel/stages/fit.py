@@ -12,7 +12,7 @@ from typing import Any
 
 from presel.concurrency.device import in_key
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
-from presel.keys import digest
+from presel.config.keys import digest
 from presel.reference_model import folds, imports
 from presel.reference_model.fitting import Fitting
 from presel.reference_model.reading import Sample

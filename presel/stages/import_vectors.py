@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from presel.config.keys import digest, stage_key
 from presel.errors import ConfigError
-from presel.keys import digest, stage_key
 from presel.reference_model.imports import fetch
 from presel.tables import table_store
 from presel.tables.schemas import TEXT, TableRef, embeddings

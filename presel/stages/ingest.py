@@ -23,10 +23,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import SourceConfig
+from presel.config.keys import stage_key
 from presel.errors import IntegrityError, NotFound, SupplyError
-from presel.keys import stage_key
 from presel.sources import Source, open_source
 from presel.sources.catalog import REMOVED, Changes, note_changes, point, pointed, removed_ids
 from presel.sources.listing import Listing, take_listing

@@ -27,7 +27,7 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.images.reasons import PASSING, WITHOUT_ANSWER, Reason
 from presel.instruct.engine import Engine

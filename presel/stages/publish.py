@@ -34,7 +34,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import RefreshConfig
 from presel.dataset import history, plain, trainer_formats, versions
 from presel.dataset.changes import ANSWER, diff, drift

@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import RefreshConfig
 from presel.dataset import history
 from presel.selection.reference import draw_order, reference_size

@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import Any
 
 from presel.concurrency.device import in_key
+from presel.concurrency.progress import report
 from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig, VerdictConfig
 from presel.errors import ConfigError
 from presel.images.reasons import PASSING, Reason
 from presel.instruct.questions.parsing import Problem
 from presel.instruct.sharing import draining_on_sigterm, shared
 from presel.instruct.verdict import Asked, Judge, api
-from presel.progress import report
 from presel.reference_model import (
     Losses,
     ReferenceModel,

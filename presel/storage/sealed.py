@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from presel.config.keys import digest
 from presel.errors import IntegrityError
-from presel.keys import digest
 
 FORMAT, CHECKSUM = "format", "sha256"
 

@@ -14,8 +14,8 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
+from presel.config.keys import digest
 from presel.errors import ConfigError
-from presel.keys import digest
 
 _made: set[str] = set()
 VARIABLES = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from presel.keys import short_digest
+from presel.config.keys import short_digest
 
 FORMAT = 1
 """Of a manifest and of the references in it. Outputs of an older format do not count as there: they are made again. When the

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec
 
-from presel.keys import canonical, stage_key
+from presel.config.keys import canonical, stage_key
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
 from presel.tables.table_store import Output

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from presel.config.keys import digest
 from presel.errors import IntegrityError, NotFound, __version__
 from presel.images.reasons import Reason
-from presel.keys import digest
 from presel.storage import open_store
 from presel.storage.sealed import seal, unseal
 from presel.tables.ordered import regrouped

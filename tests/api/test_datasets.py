@@ -12,8 +12,8 @@ from PIL import Image
 import presel
 from presel.api.datasets import Dataset
 from presel.config import SourceConfig
+from presel.config.keys import digest
 from presel.errors import InputError, IntegrityError, NotFound
-from presel.keys import digest
 from presel.stages.publish import publish
 from presel.tables.schemas import DatasetRef
 from tests.reference_model.published import publish_drawn

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from presel.cli.live import Live, money
 from presel.cli.live_table import Row, page
-from presel.progress import Pace, Progress
+from presel.concurrency.progress import Pace, Progress
 from tests.test_progress import Clock
 
 STEADY = {"done": 1_204, "total": 2_466.0, "unit": "images", "over": False}

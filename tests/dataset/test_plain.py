@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from presel.config import ImageConfig, SourceConfig
+from presel.config.keys import digest, sample_id
 from presel.dataset import plain, versions
-from presel.keys import digest, sample_id
 from presel.sources import open_source
 from presel.stages.publish import publish
 from presel.tables.schemas import DatasetRef

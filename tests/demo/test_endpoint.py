@@ -17,6 +17,7 @@ import openai
 import pytest
 
 from presel.config import ImageConfig
+from presel.config.keys import digest
 from presel.demo.annotator import annotator, sent_picture
 from presel.demo.drawing.truth import QA, Facts
 from presel.demo.endpoint import PROFILES, Endpoint, looks, serve
@@ -24,7 +25,6 @@ from presel.demo.endpoint.faults import Faults
 from presel.demo.pool import Answers
 from presel.errors import ConfigError
 from presel.images import for_api
-from presel.keys import digest
 from tests.instruct.pools import picture
 
 

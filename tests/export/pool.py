@@ -12,10 +12,10 @@ import pyarrow as pa
 from PIL import Image
 
 from presel.config import DatasetConfig, ExportConfig, GeneratorConfig, ImageConfig, RefreshConfig, SourceConfig
+from presel.config.keys import digest, sample_id
 from presel.dataset import versions
 from presel.dataset.trainer_formats import DIGEST, RECORDS
 from presel.images import decode
-from presel.keys import digest, sample_id
 from presel.storage import open_store
 from presel.tables import DatasetRef, table_store
 from tests.image_files import encoded, files

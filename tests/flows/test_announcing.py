@@ -10,7 +10,7 @@ from prefect import flow
 
 from presel.config import RefreshConfig
 from presel.demo.setting import demo_config
-from presel.housekeeping.under_way import under_way
+from presel.runs.housekeeping.under_way import under_way
 from tasks.policy import FLOW
 
 DAY = timedelta(days=1)

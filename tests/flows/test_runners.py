@@ -22,8 +22,8 @@ def test_a_runner_that_is_not_installed_says_how_to_get_it(runner: str) -> None:
 
 
 def test_how_a_refresh_is_executed_is_in_no_key_and_in_no_dataset(tmp_path: Path) -> None:
+    from presel.config.keys import canonical
     from presel.dataset.settings import portable
-    from presel.keys import canonical
 
     plain = demo_config("pool", "store")
     other = plain.model_copy(update={"execution": ExecutionConfig(runner="ray", workers=9, approve=True)})

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from presel.config import ImageConfig
+from presel.config.keys import digest
 from presel.demo.endpoint.listening import listening
 from presel.images import for_api
-from presel.keys import digest
 from tests.instruct.pools import Pool
 
 Says = Callable[[int], bytes]

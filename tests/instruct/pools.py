@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from presel.config import BatchConfig, GeneratorConfig, ImageConfig, PriceConfig, SourceConfig
-from presel.keys import digest, sample_id
+from presel.config.keys import digest, sample_id
 from presel.stages.instruct import instruct
 from presel.tables import table_store
 from presel.tables.schemas import REFERENCE, TableRef

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from presel.concurrency.progress import Progress, listening
 from presel.config import BatchConfig, GeneratorConfig
 from presel.demo.endpoint import Endpoint, looks, serve
 from presel.errors import BudgetExceeded, EndpointRefused, EndpointUnavailable
@@ -18,7 +19,6 @@ from presel.instruct.batch.spool import line_of
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.purse import spending
 from presel.instruct.questions.request import Request, opening
-from presel.progress import Progress, listening
 from presel.storage import open_store
 from presel.tables import table_store
 from tests.instruct.pools import BATCH, PRICES, Pool, generator, reasons, rows

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from presel.errors import BudgetExceeded, IntegrityError
-from presel.housekeeping.verify import damaged
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.owners import Owner
 from presel.instruct.money.prices import Estimator, Usage, price_of, published
 from presel.instruct.money.purse import Purse, spending
 from presel.instruct.questions.request import opening
+from presel.runs.housekeeping.verify import damaged
 from presel.storage import open_store
 from tests.instruct.hostile import Says, answer, failure, hostile
 from tests.instruct.pools import PRICES, Pool, generator

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from presel.concurrency.progress import Progress, listening
 from presel.errors import EndpointRefused, EndpointUnavailable
 from presel.instruct import sending
 from presel.instruct.endpoint import limits
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.purse import spending
-from presel.progress import Progress, listening
 from presel.storage import open_store
 from presel.tables import table_store
 from tests.instruct.hostile import TURNS, answer, completion, failure, hostile, http

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from presel.config.keys import digest
 from presel.demo.endpoint import looks, serve
 from presel.instruct.money.purse import spending
 from presel.instruct.sides import FOLDER
-from presel.keys import digest
 from presel.storage import open_store
 from tests.instruct.pools import BATCH, Pool, generator, rows
 from tests.instruct.run_stage import Worker

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any
 
 from presel.config import ImageConfig, SourceConfig
+from presel.config.keys import digest, sample_id
 from presel.demo.drawing.tasks import TASKS, draw
-from presel.keys import digest, sample_id
 from presel.reference_model.conversation import Turn
 from presel.reference_model.prepare import Prepared, Preparer
 from presel.reference_model.reading import Sample, SampleReader

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from presel.keys import sample_id
+from presel.config.keys import sample_id
 from presel.reference_model.folds import FOLDS, fold_of, to_fit, to_score
 from presel.reference_model.reading import Sample
 

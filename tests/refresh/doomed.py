@@ -16,8 +16,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from presel.concurrency.progress import Progress, listening
 from presel.config import RefreshConfig
-from presel.progress import Progress, listening
 from tests.refresh.straight import straight
 
 _SYNC, _lock = os.fsync, threading.Lock()

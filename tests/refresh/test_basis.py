@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from presel.config import ReestimateConfig, ReferenceModelConfig, WeightsConfig
-from presel.housekeeping import gc
 from presel.runs import run_record
+from presel.runs.housekeeping import gc
 from presel.runs.summary import Summary
 from presel.stages.basis import choose_basis
 from presel.tables import table_store

@@ -12,10 +12,10 @@ import pytest
 
 from presel.dataset import versions
 from presel.errors import IntegrityError
-from presel.housekeeping.gc import GRACE, MARKS, collect, look, remove
-from presel.housekeeping.under_way import announce, withdraw
-from presel.housekeeping.verify import record_of, verify, verify_latest
 from presel.runs import run_record
+from presel.runs.housekeeping.gc import GRACE, MARKS, collect, look, remove
+from presel.runs.housekeeping.under_way import announce, withdraw
+from presel.runs.housekeeping.verify import record_of, verify, verify_latest
 from presel.stages.report import build_report
 from presel.tables import table_store
 from tests.refresh.conftest import Pool

@@ -15,8 +15,8 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from presel.config import RefreshConfig
+from presel.config.keys import digest, sample_id
 from presel.images.reasons import Reason
-from presel.keys import digest, sample_id
 from presel.runs import budget_curve
 from presel.runs.run_record import RunRecord
 from presel.tables import schemas

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from presel.config import SourceConfig
+from presel.config.keys import digest
 from presel.demo.setting import environment
 from presel.errors import AlreadyExists, ObjectChanged, StorageError, StorageUnavailable
 from presel.images import Rejected
-from presel.keys import digest
 from presel.sources import open_source
 from presel.stages.ingest import ingest
 from presel.storage import open_store, s3_bulk, s3_client, s3_deadline

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pyarrow as pa
 
-from presel.keys import digest, sample_id
+from presel.config.keys import digest, sample_id
 from presel.tables import table_store
 from presel.tables.schemas import INSTRUCTIONS, PAID, RELEVANCE, TableRef
 from presel.tables.schemas import samples as samples_schema

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from presel.cli.app import app
 from presel.config import RefreshConfig
 from presel.config.file import load
+from presel.config.keys import digest, sample_id
 from presel.demo.pool import write_pool
 from presel.demo.salt import SALT
 from presel.errors import SupplyError
-from presel.keys import digest, sample_id
 from presel.stages.assemble import TASKS
 from presel.stages.shrinkage import check_pool
 from presel.storage import open_store

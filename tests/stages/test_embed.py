@@ -14,14 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from presel import encoders, progress
+from presel import encoders
+from presel.concurrency import progress
 from presel.config import EncoderConfig, ImageConfig, SourceConfig
+from presel.config.keys import digest
 from presel.encoders import feeding
 from presel.encoders.builtin import BuiltinEncoder
 from presel.encoders.encoder import Pixels
 from presel.images.decoder import Decoder
 from presel.images.decoders import Decoders
-from presel.keys import digest
 from presel.stages.embed import embed_part
 from presel.storage import open_store
 from presel.tables import table_store
@@ -190,7 +191,7 @@ def test_a_killed_part_leaves_nothing_and_is_made_again_whole(tmp_path: Path) ->
     (tmp_path / "part.json").write_text(part.model_dump_json())
     script = f"""
 import os, signal
-from presel import progress
+from presel.concurrency import progress
 from presel.config import EncoderConfig, SourceConfig
 from presel.stages.embed import embed_part
 from presel.tables.schemas import TableRef
@@ -208,7 +209,7 @@ with progress.listening(lambda event: event.done >= 16 and os.kill(os.getpid(), 
 
 EMBEDDING = """
 import os, signal, sys
-from presel import progress
+from presel.concurrency import progress
 from presel.config import EncoderConfig, SourceConfig
 from presel.stages.embed import embed_part
 from presel.tables.schemas import TableRef

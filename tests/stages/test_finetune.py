@@ -10,9 +10,9 @@ from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceC
 from presel.dataset.versions import published
 from presel.errors import NotFound
 from presel.export.likeness import split_of
-from presel.housekeeping import gc
 from presel.reference_model import load, lora, plain_losses
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
+from presel.runs.housekeeping import gc
 from presel.stages.finetune import fine_tune, keep_model
 from presel.tables import table_store
 from presel.tables.schemas import FIT, rows_of

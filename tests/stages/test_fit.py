@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from presel.concurrency.progress import listening
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
-from presel.progress import listening
 from presel.reference_model import load, lora
 from presel.reference_model.folds import fold_of
 from presel.stages.fit import fit_reference_model
@@ -137,7 +137,7 @@ def test_an_interrupted_cross_fit_does_not_fit_its_first_adapter_again(crossed, 
 KILLED = """
 import os, signal, sys
 from presel.config import ImageConfig, SourceConfig
-from presel.progress import listening
+from presel.concurrency.progress import listening
 from presel.stages import fit
 from tests.stages.test_fit import CONFIG, made
 from pathlib import Path

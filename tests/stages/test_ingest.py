@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import SourceConfig
 from presel.errors import SupplyError
 from presel.sources import Source, listing

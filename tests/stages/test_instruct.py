@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from presel.concurrency.progress import Progress, listening
 from presel.config import PromptConfig
+from presel.config.keys import digest
 from presel.demo.endpoint import looks, serve
 from presel.errors import ConfigError, EndpointRefused, EndpointUnavailable
 from presel.instruct.ledger import Ledger
-from presel.keys import digest
-from presel.progress import Progress, listening
 from presel.stages.instruct import successors
 from presel.storage import open_store
 from presel.tables import table_store

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from presel.concurrency.progress import listening
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
-from presel.keys import digest, sample_id
-from presel.progress import listening
+from presel.config.keys import digest, sample_id
 from presel.reference_model import Turn, load, lora, plain_losses
 from presel.reference_model import backbone as loading
 from presel.reference_model.folds import fold_of, unseen_by
@@ -222,7 +222,7 @@ def test_joined_turns_score_the_replies_as_one_as_the_released_scripts_do(run):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from presel.progress import listening
+from presel.concurrency.progress import listening
 from tests.stages.test_score import Run
 
 def kill_in_the_second_task(said):

@@ -8,7 +8,7 @@ from threading import Event, Timer
 
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from presel.progress import Progress
+from presel.concurrency.progress import Progress
 from tasks.artifacts import LiveArtifact, _key, show_markdown
 from tasks.progress import ProgressArtifact
 

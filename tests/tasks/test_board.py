@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from presel.progress import Progress
+from presel.concurrency.progress import Progress
 from presel.tables.schemas import DatasetRef, Part, TableRef
 from tasks.board import RUNNING, UNDER_WAY, Board
 

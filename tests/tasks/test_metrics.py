@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from presel.cli.prefect_run import free_port
+from presel.concurrency.progress import Progress
 from presel.demo.setting import environment
 from presel.errors import ConfigError
-from presel.progress import Progress
 from presel.tables.table_store import Output
 from tasks import metrics
 

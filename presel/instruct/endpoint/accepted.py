@@ -22,10 +22,10 @@ from dataclasses import replace
 from typing import Any
 
 from presel.config import GeneratorConfig
+from presel.config.keys import short_digest
 from presel.errors import NotFound
 from presel.instruct.questions.request import FORMATS, LIMITS, Request
 from presel.instruct.words import parsed
-from presel.keys import short_digest
 from presel.storage import Store
 
 log = logging.getLogger(__name__)

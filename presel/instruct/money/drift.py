@@ -15,9 +15,9 @@ import json
 from contextlib import suppress
 
 from presel.config import GeneratorConfig
+from presel.config.keys import short_digest
 from presel.errors import NotFound
 from presel.instruct.money.prices import Estimator
-from presel.keys import short_digest
 from presel.storage import Store
 
 FOLDER = "ledger/drift"

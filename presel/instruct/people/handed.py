@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from presel.config.keys import digest
 from presel.instruct.questions.request import Request, for_people
-from presel.keys import digest
 from presel.storage import Store
 from presel.storage.sealed import seal, unseal
 

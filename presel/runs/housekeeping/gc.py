@@ -8,7 +8,7 @@ A refresh that is under way has tables that no record names yet. So removal take
 needed (with the time), and a later one that removes what was marked at least `grace` ago and is still not needed. A weekly
 run does both. The grace is six days: a run may wait a day for a batch of answers, and longer for a large pool's vectors.
 It may also find what was marked long ago and is needed again, so nothing is removed while a run is under way
-(presel.housekeeping.under_way); that is looked at before each output that goes.
+(presel.runs.housekeeping.under_way); that is looked at before each output that goes.
 
 A write that was killed leaves a hidden file in a folder. One that is under way looks the same, and the grace tells them apart.
 
@@ -24,12 +24,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from presel import progress
+from presel.concurrency import progress
+from presel.config.keys import short_digest
 from presel.dataset import versions
 from presel.errors import IntegrityError, NotFound
-from presel.housekeeping.under_way import UnderWay, under_way
-from presel.keys import short_digest
 from presel.runs import run_record
+from presel.runs.housekeeping.under_way import UnderWay, under_way
 from presel.sources import catalog
 from presel.storage import Entry, Store, open_store
 from presel.tables import table_store

@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from presel import progress
+from presel.concurrency import progress
 from presel.config import SourceConfig
+from presel.config.keys import digest
 from presel.dataset import rows, versions
 from presel.dataset.trainer_formats import DIGEST
 from presel.errors import IntegrityError, NotFound
-from presel.housekeeping.pointers import wrong_pointers
 from presel.images import Reason, Rejected
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.lease_log import damaged
-from presel.keys import digest
 from presel.runs import run_record
+from presel.runs.housekeeping.pointers import wrong_pointers
 from presel.runs.run_record import RunRecord
 from presel.sources import open_source
 from presel.storage import open_store
