@@ -31,6 +31,7 @@ from functools import cache
 from importlib.util import find_spec
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "cli": ("rich", "typer"),
     "images": ("PIL", "simplejpeg", "tifffile"),
     "formats": ("pillow_heif", "pillow_jxl", "pydicom"),
     "s3": ("boto3", "botocore", "obstore", "urllib3"),

@@ -188,9 +188,9 @@ def test_a_missing_extra_is_one_sentence_with_the_command_that_installs_it(
     assert re.fullmatch(rf".+ needs ({modules}), which is not installed: pip install 'presel\[{extra}\]'", said)
 
 
-def in_the_light_core(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python where no extra is installed."""
-    hidden = sorted({module for modules in EXTRAS.values() for module in modules})
+def in_the_light_core(code: str, *arguments: str, with_extra: str = "") -> subprocess.CompletedProcess[str]:
+    """Python where no extra is installed, or this one only."""
+    hidden = sorted({module for extra, modules in EXTRAS.items() for module in modules if extra != with_extra})
     program = f"import sys\nfor module in {hidden}: sys.modules[module] = None\n{code}"
     command = [sys.executable, "-c", program, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -201,7 +201,7 @@ import importlib, json, pkgutil, presel
 from presel.errors import MissingExtra
 wrong = {}
 for found in pkgutil.walk_packages(presel.__path__, "presel.", onerror=lambda name: None):
-    if not found.name.endswith("__main__"):
+    if not found.name.startswith("presel.cli.") and not found.name.endswith("__main__"):
         try:
             importlib.import_module(found.name)
         except MissingExtra:
@@ -226,18 +226,25 @@ def test_the_light_core_selects_plans_and_opens_datasets() -> None:
 CLI = "from presel.cli import main; sys.argv[0] = 'presel'; main()"
 
 
-def test_the_command_line_explains_itself_and_writes_a_configuration_in_the_light_core(tmp_path: Path) -> None:
-    assert "finetune" in in_the_light_core(CLI, "--help").stdout
-    assert in_the_light_core(CLI, "init", str(tmp_path / "presel.yaml")).returncode == 0
+def test_without_its_extra_the_command_line_is_one_sentence() -> None:
+    done = in_the_light_core(CLI, "--help")
+    said = "presel: the command line needs rich, which is not installed: pip install 'presel[cli]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_with_its_extra_alone_the_command_line_explains_itself_and_writes_a_configuration(tmp_path: Path) -> None:
+    assert "finetune" in in_the_light_core(CLI, "--help", with_extra="cli").stdout
+    assert in_the_light_core(CLI, "init", str(tmp_path / "presel.yaml"), with_extra="cli").returncode == 0
     assert (tmp_path / "presel.yaml").read_text().startswith("#")
 
 
 @pytest.mark.parametrize("command", ["demo", "plan", "run", "finetune", "cancel", "doctor"])
 def test_a_command_that_needs_an_extra_says_so_in_a_sentence(command: str, tmp_path: Path) -> None:
     config = tmp_path / "presel.yaml"
-    in_the_light_core(CLI, "init", str(config), "--source", str(tmp_path), "--store", str(tmp_path / "store"))
+    where = ["--source", str(tmp_path), "--store", str(tmp_path / "store")]
+    in_the_light_core(CLI, "init", str(config), *where, with_extra="cli")
     where = ["--folder", str(tmp_path)] if command == "demo" else ["-c", str(config)]
-    done = in_the_light_core(CLI, command, *where)
+    done = in_the_light_core(CLI, command, *where, with_extra="cli")
     assert done.returncode in (1, 2), done.stderr
     said = done.stdout + done.stderr
     assert "pip install 'presel[" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 BEGAN = time.time()
@@ -10,6 +11,12 @@ BEGAN = time.time()
 
 def main() -> None:
     """Entry point of the `presel` command. The private Prefect server's process imports this package, and none of the rest."""
+    from presel.errors import MissingExtra, require
+
+    try:
+        require("cli", "the command line")
+    except MissingExtra as error:
+        sys.exit(f"presel: {error}")
     from presel.cli.app import main
 
     main()
