@@ -1,7 +1,7 @@
 """Prefect's own records (small references, as JSON) kept on the same store as the data they point to.
 
 A block, so that a worker on another machine finds the records by the block's name. It holds an address, never a secret:
-credentials come from the environment of whoever reads.
+credentials come from the environment of the process that reads.
 """
 
 from __future__ import annotations

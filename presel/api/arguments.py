@@ -34,7 +34,7 @@ def as_array(value: Any, name: str, dtype: Any = None) -> NDArray[Any]:
             found = np.stack([np.asarray(row) for row in found])  # a data frame's column of vectors
     except (TypeError, ValueError) as error:
         got = f"{type(value).__name__}: {error}"
-        raise InputError(f"`{name}` is no array", where="presel", expected="one row a sample", got=got) from error
+        raise InputError(f"`{name}` is no array with rows of one length", where="presel", expected="one row a sample", got=got) from error
     return found
 
 
@@ -43,7 +43,10 @@ def vectors(value: Any) -> NDArray[Any]:
     matrix = as_array(value, "embeddings")
     if matrix.size == 0 and matrix.ndim == 1:
         return np.zeros((0, 1), dtype=np.float32)
-    embedding_matrix(matrix[:1] if matrix.ndim else matrix, "presel.select")
+    if matrix.dtype == object:  # numbers that numpy was not told the type of: a slice of a data frame, decimals
+        matrix = numbers(matrix, "presel.select", name="embeddings")
+    fits = matrix.ndim == 2 and matrix.dtype.kind in "fiu"
+    embedding_matrix(matrix[:1] if fits else matrix, "presel.select")  # an error names the whole shape
     return matrix
 
 

@@ -70,7 +70,8 @@ def _share(where: str, share: float | None) -> float:
         return BudgetConfig().share
     value = real_number(share, where, name="share", expected="above 0, at most 1")
     if not 0 < value <= 1:
-        fix = "a number of samples is `count`"
+        percent = f"{value:g} % is share={value / 100:g}, and " if 1 < value <= 100 else ""
+        fix = f"{percent}a number of samples is `count`"
         raise InputError("`share` is out of range", where=where, expected="above 0, at most 1", got=share, fix=fix)
     return value
 

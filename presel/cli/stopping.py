@@ -53,7 +53,7 @@ def listen() -> None:
 
 @contextmanager
 def a_run() -> Iterator[None]:
-    """While one is under way whoever presses Ctrl-C is told what they wait for."""
+    """While one is under way, a person who presses Ctrl-C is told what they wait for."""
     _stopping.words = b"\nstopping: what is under way comes in and is kept; Ctrl-C again ends at once\n"
     yield
     _stopping.words = b""

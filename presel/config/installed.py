@@ -23,7 +23,7 @@ HOME = Path(__file__).parents[2]
 
 @cache
 def check() -> None:
-    """Called first by whoever imports a flow or a task. Raises MissingExtra without Prefect, else ConfigError."""
+    """Called before a flow or a task is imported. Raises MissingExtra without Prefect, else ConfigError."""
     require("flows", "running a flow")
     for said in strangers():
         raise ConfigError(said, fix=f"install it again, in an environment of its own: {AGAIN}")

@@ -2,7 +2,7 @@
 
 The pool stands in for a bucket nobody has sorted; the answers stand in for what a vision API would see. Answers are keyed by
 the digest of a file's bytes, not by its key, since a copy shows what its original shows and an annotator is only ever sent
-the picture. 2,400 images take one process about 12 s, which leaves the second core to whoever started the demo.
+the picture. 2,400 images take one process about 12 s, which leaves the second core to you.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ class Engine:
             return found, False
         if (given_up := self._given_up.find(asked.key)) is not None:
             raise given_up
-        if self._desk.stopped is not None:  # whoever goes on without its answers need not read its pictures
+        if self._desk.stopped is not None:  # the run goes on without its answers, so it need not read its pictures
             raise self._desk.stopped
 
         if not live:
@@ -202,7 +202,7 @@ class Engine:
     def _asked(self, key: str, task: asyncio.Task[tuple[Answer, bool]]) -> None:
         self._asking.pop(key, None)
         if not task.cancelled():
-            task.exception()  # whoever asked may be gone by now: that is not an error of its own
+            task.exception()  # the caller may be gone by now: that is no error of its own
 
     # --- life ----------------------------------------------------------------------------------------------------------
 

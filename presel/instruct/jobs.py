@@ -197,7 +197,7 @@ class Desk:
             hook(self.stopped)
 
     def changed(self) -> None:
-        """Wake whoever waits for `change`."""
+        """Wake all that wait for `change`."""
         self._change.set()
 
     async def change(self, at_most: float | None = None) -> None:

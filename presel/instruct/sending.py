@@ -115,7 +115,7 @@ class Sending:
         self._accepted = accepted
         self._pace = Pace(generator.concurrency, generator.requests_per_minute, generator.tokens_per_minute)
         from presel.instruct.endpoint.client import (
-            Client,  # the SDK takes half a second to import: only whoever asks pays it
+            Client,  # the SDK takes half a second to import: only a run that asks pays for it
         )
 
         self.client = Client(generator)
@@ -334,7 +334,7 @@ class Sending:
         self._desk.fail(job, why)
 
     async def _give_up_unsure(self, job: Job, reason: Reason, said: str) -> None:
-        """Nobody was answered meanwhile: the request's fault, or the endpoint's? Whoever is answered next tells."""
+        """Nobody was answered meanwhile: the request's fault, or the endpoint's? The next answer tells."""
         self.done.given_up += 1
         if self.done.given_up >= (_DOWN if self.done.known else _DOWN_AT_ONCE):
             self._desk.fail(job, self._down(said))

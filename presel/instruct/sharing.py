@@ -82,7 +82,7 @@ def drained(seconds: float) -> bool:
 def draining_on_sigterm() -> Iterator[None]:
     """SIGTERM lets what is under way finish and be kept; only then does it do what it did before.
 
-    Signals are heard by the main thread alone: elsewhere this does nothing, and whoever owns the main thread wraps it.
+    Only the main thread hears signals. Elsewhere this does nothing: the owner of the main thread has to wrap it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -28,7 +28,7 @@ _PROJECTOR = re.compile(r"(^|\.)(multi_modal_projector|mm_projector|connector|me
 
 @dataclass
 class ReferenceModel:
-    """A loaded LVLM with its processor. Not thread-safe: whoever shares one takes turns."""
+    """A loaded LVLM with its processor. Not thread-safe: threads that share one must take turns."""
 
     model: Any
     processor: Any

@@ -113,7 +113,7 @@ def real_number(value: Any, where: str, *, name: str, expected: str) -> float:
     except (TypeError, ValueError, OverflowError):
         usable = False
     if not usable:
-        raise InputError(f"`{name}` is out of range", where=where, expected=expected, got=value)
+        raise InputError(f"`{name}` is out of range", where=where, expected=expected, got=repr(value))
     return number
 
 

@@ -52,7 +52,7 @@ class FolderStore(Store):
     def read_version(self, path: str, etag: str) -> bytes:
         file = self._at(path)
         data = self.read(path)
-        # Looked at after reading: whoever replaces the file in between changes its time or its size.
+        # Looked at after reading: a file that is replaced in between has another time or size.
         with _translated(self.locate(path)):
             if _etag(file.stat()) != etag:
                 raise ObjectChanged("it was overwritten since it was listed", where=self.locate(path))

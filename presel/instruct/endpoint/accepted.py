@@ -8,7 +8,7 @@ nothing, and each parameter is refused once a store: `ledger/accepted/<digest>.j
 A key holds what was really sent, so an answer to a request without a seed is found under the key that has none. What was
 bought in the form that was asked for first is looked for first. Delete the object to have everything sent again.
 
-A parameter of `generator.request.extra_body` is never left out: whoever writes it there wants it.
+A parameter of `generator.request.extra_body` is never left out: a person wrote it there on purpose.
 """
 
 from __future__ import annotations

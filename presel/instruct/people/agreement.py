@@ -54,7 +54,7 @@ def _turns(answer: Answer) -> Turns:
 
 
 def _words(request: Request) -> str:
-    """What is asked, whoever is asked; a follow-up asks the same."""
+    """What is asked, the same for every person; a follow-up asks the same."""
     parts = request.messages[1]["content"]
     text = next((part["text"] for part in parts if part.get("type") == "text"), "") if isinstance(parts, list) else ""
     return f"{request.messages[0]['content']}\n{text}"

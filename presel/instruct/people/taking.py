@@ -173,7 +173,7 @@ def _keep_some(ledger: Ledger, purse: Purse, fresh: Sequence[Answer], done: Take
     number = grant.lease.number
     leased = [replace(answer, lease=number) for answer in fresh]
     spent = 0.0
-    # Where this fails the lease stays open: whoever finds its owner gone settles it for the answers that are there.
+    # Where this fails the lease stays open: a later run that finds its owner gone settles it for the answers that are there.
     for answer, kept in ahead(
         lambda each: (each, ledger.keep(each)), leased, shared_pool("ledger", _READERS), 8 * _READERS
     ):
