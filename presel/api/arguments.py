@@ -34,7 +34,9 @@ def as_array(value: Any, name: str, dtype: Any = None) -> NDArray[Any]:
             found = np.stack([np.asarray(row) for row in found])  # a data frame's column of vectors
     except (TypeError, ValueError) as error:
         got = f"{type(value).__name__}: {error}"
-        raise InputError(f"`{name}` is no array with rows of one length", where="presel", expected="one row a sample", got=got) from error
+        raise InputError(
+            f"`{name}` is no array with rows of one length", where="presel", expected="one row a sample", got=got
+        ) from error
     return found
 
 
