@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-import httpx2
+from presel.errors import require
+
+require("instruct", "asking an endpoint")
+
+import httpx2  # noqa: E402
 
 LARGEST = 8 * 2**20
 """Bytes of a body, packed and unpacked: a thousand times the answer that was asked for."""
