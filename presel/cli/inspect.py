@@ -17,6 +17,7 @@ from presel.dataset.records import rejected_rows
 from presel.errors import ConfigError, NotFound
 from presel.runs import explain_image as explaining
 from presel.runs import explain_task, run_record, summary
+from presel.runs.explain_image import Explanation
 from presel.runs.figures import dollars
 from presel.runs.refused import refused
 from presel.runs.run_record import PoolRecord, RunRecord
@@ -86,11 +87,14 @@ def _show_pool(record: PoolRecord, as_json: bool) -> None:
 def explain(
     image: Annotated[str | None, typer.Argument(help="The image's key below the source, or a sample id.")] = None,
     task: Annotated[str | None, typer.Option(help="Explain this task's weight in place of an image.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--open", help="Show it beside the images that were picked instead, in a browser.")
+    ] = False,
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Why this image was or was not picked: cluster, rank, centrality, quota, reject reason, what it cost.
+    """Why this image was or was not picked, and which ones were picked instead: cluster, rank, quota, reject reason, cost.
 
     With --task: why the task weighs what it weighs, down to its most and least relevant reference samples.
     """
@@ -106,20 +110,34 @@ def explain(
         show(told, as_json, lambda: _print_lines(explain_task.lines(told)))
         return
     assert image is not None
-    found = explaining.explain(_latest(config, overrides), image)
+    record = _latest(config, overrides)
+    found = explaining.explain(record, image)
+    page = _side_by_side(found, record) if pictures else None
+    show(found, as_json, lambda: _print_lines(_in_words(found, page)))
 
-    def words() -> None:
-        screen.print(visible(f"{found.key} (task {found.task})"), markup=False)
-        screen.print(visible(found.verdict), markup=False)
-        if found.relevance:
-            screen.print(f"IRS {found.relevance['irs']:.3f}")
-        if found.instruction:
-            for turn in found.instruction["turns"]:
-                screen.print(f"  Q: {turn['question']}\n  A: {turn['response']}", markup=False)
-        if found.paid_usd is not None:
-            screen.print(f"cost {dollars(found.paid_usd)}")
 
-    show(found, as_json, words)
+def _in_words(found: Explanation, page: Path | None) -> list[str]:
+    lines = [f"{found.key} (task {found.task})", found.verdict]
+    if found.relevance:
+        lines.append(f"IRS {found.relevance['irs']:.3f}")
+    if found.instruction:
+        lines += [
+            line for t in found.instruction["turns"] for line in (f"  Q: {t['question']}", f"  A: {t['response']}")
+        ]
+    if found.paid_usd is not None:
+        lines.append(f"cost {dollars(found.paid_usd)}")
+    if found.instead:
+        lines.append("picked instead, the most alike of its task first:")
+        lines += [f"  cosine {one.cosine:.3f}  {one.origin:9}  {one.key}" for one in found.instead]
+    return [*lines, f"side by side: {page}"] if page else lines
+
+
+def _side_by_side(found: Explanation, record: RunRecord | PoolRecord) -> Path:
+    from presel.cli.side_by_side import Shown, show_pictures
+
+    shown = [Shown(found.key, found.content, found.verdict)]
+    shown += [Shown(one.key, one.content, f"{one.origin}, cosine {one.cosine:.3f}") for one in found.instead]
+    return show_pictures(f"{found.key} and what was picked instead", shown, record.config)
 
 
 def report(
@@ -159,7 +177,7 @@ def copy_page(report: TableRef, to: Path) -> None:
 
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
-        screen.print(line, markup=False, soft_wrap=True)
+        screen.print(visible(line), markup=False, soft_wrap=True)
 
 
 def _latest(config: Path, overrides: list[str]) -> RunRecord | PoolRecord:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel
 
 from presel.errors import NotFound
+from presel.runs.nearest import Neighbour, nearest_chosen
 from presel.runs.refused import refused
 from presel.runs.run_record import PoolRecord, RunRecord
 from presel.sources.catalog import removed_ids
@@ -24,6 +25,7 @@ class Explanation(BaseModel):
     task: str
     verdict: str
     sample_id: str | None = None
+    content: str | None = None
     listed: dict[str, Any] | None = None
     rejects: list[dict[str, Any]] = []
     reference: dict[str, Any] | None = None
@@ -32,12 +34,14 @@ class Explanation(BaseModel):
     quota: int | None = None
     instruction: dict[str, Any] | None = None
     paid_usd: float | None = None
+    instead: list[Neighbour] = []
+    """Of a sample that has no instructions: the nearest of its task that have, or will have."""
 
 
 def explain(record: RunRecord | PoolRecord, image: str) -> Explanation:
     """The story of one image, named by its key or its sample id. Raises NotFound when the run never saw it."""
     image = readable(image)
-    sample = _row(record.samples.split(), image, ["sample_id", "task", "key"])
+    sample = _row(record.samples.split(), image, ["sample_id", "task", "key", "content"])
     key = sample["key"] if sample else image
     listed, was_listed = _listed(record, key)
     rejects = [row for rows in refused(record) for row in rows_of(rows) if key == row["key"] or image == row["id"]]
@@ -47,9 +51,11 @@ def explain(record: RunRecord | PoolRecord, image: str) -> Explanation:
         raise NotFound(what, where=record.config.source.uri, fix=fix)
     task = (sample or listed or rejects[0])["task"]
     found = Explanation(key=key, task=task, verdict="", listed=listed, rejects=rejects)
+    if sample:
+        found = found.model_copy(update={"sample_id": sample["sample_id"], "content": sample["content"]})
     if isinstance(record, PoolRecord):
         told = verdict(found) if rejects else "listed and usable; no plan has been made yet"
-        return found.model_copy(update={"verdict": told, "sample_id": sample["sample_id"] if sample else None})
+        return found.model_copy(update={"verdict": told})
     if sample:
         found = _with_choice(record, found, sample["sample_id"])
     return found.model_copy(update={"verdict": verdict(found)})
@@ -61,13 +67,13 @@ def _with_choice(record: RunRecord, found: Explanation, sample_id: str) -> Expla
     plan = {row["task"]: row for row in rows_of(table_store.read(record.plan))}
     return found.model_copy(
         update={
-            "sample_id": sample_id,
             "reference": _row(record.reference, sample_id) if reference else None,
             "relevance": _row(record.relevance, sample_id),
             "ranking": _row(record.rankings, sample_id),
             "quota": plan[found.task]["quota"],
             "instruction": instruction,
             "paid_usd": instruction["cost_usd"] if instruction else None,
+            "instead": [] if instruction else nearest_chosen(record, found.task, sample_id),
         }
     )
 
