@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from presel.cli import free_plan
+from presel.cli import budget_picture, free_plan
 from presel.cli.console import screen, show, table
 from presel.cli.facts import facts, pending, plan_facts, show_facts, unpaid
 from presel.cli.options import DEFAULT_CONFIG, AcceptShrink, AsJson, ConfigPath, Overrides, Rebase
@@ -45,12 +45,16 @@ def plan(
     reference: Annotated[
         float, typer.Option(help="US dollars that may be spent now, on the reference set; 0 uses paid answers only.")
     ] = 0.0,
+    budget: Annotated[
+        str | None, typer.Option(help="Show how budgets from one share to another are shared out: 5%..50%.")
+    ] = None,
     rebase: Rebase = None,
     accept_shrink: AcceptShrink = False,
     as_json: AsJson = False,
 ) -> None:
     """Everything up to the budget decision: the plan table, and the price of the rest with its interval."""
     settings = _for_once(load(config, overrides), rebase, accept_shrink)
+    budgets = budget_picture.shares(budget) if budget else []
     free_plan.check_generator(settings.generator, may_spend=reference > 0)
     heard: list[Progress] = []
     try:
@@ -64,14 +68,20 @@ def plan(
     record, of_run = finished.record, Summary(finished.record)
     rows, money, pool = of_run.task_rows(), of_run.money, since_before(record.catalog, record.samples)
 
+    drawn = budget_picture.points(record, rows, budgets) if budgets else []
+
     def words() -> None:
         from presel.report import ui_pages
 
         columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
         priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
         table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)
-        screen.print("\nOther budgets, and the share of the pool with an instructed image close by:")
-        table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
+        screen.print()
+        if drawn:
+            budget_picture.draw(drawn, rows)
+        else:
+            screen.print("Other budgets, and the share of the pool with an instructed image close by:")
+            table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
         screen.print()
         show_facts(plan_facts(finished, of_run, config))
 
@@ -81,7 +91,7 @@ def plan(
             "pool": pool,
             "over_budget": of_run.over_budget,
             "money": money._asdict(),
-            "budgets": budget_curve.read(record.plan),
+            "budgets": [point._asdict() for point in drawn] or budget_curve.read(record.plan),
         },
         as_json,
         words,

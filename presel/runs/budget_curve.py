@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from presel.selection.seats import budget_size, divide
 from presel.tables import table_store
 from presel.tables.schemas import TableRef
 
@@ -33,6 +34,8 @@ class Point(NamedTuple):
     """Share of the pool's images, 0 to 1."""
     tasks: Mapping[str, float]
     """The same within each task."""
+    quotas: Mapping[str, int] = {}
+    """Seats of each task, beside those that are taken."""
 
 
 def encoded(shares: npt.NDArray[np.float64]) -> bytes:
@@ -53,14 +56,15 @@ def cost_and_coverage(
     costs: Sequence[float],
     seated: int,
     quotas: Callable[[float], npt.NDArray[np.int64]],
+    budgets: Sequence[float] = BUDGETS,
 ) -> list[Point]:
-    """A point for every budget of BUDGETS. Per task, in order: `images`, and `costs` in US dollars of one more answer.
+    """A point for every budget. Per task, in order: `images`, and `costs` in US dollars of one more answer.
 
     `seated` counts reference and kept samples; `quotas` divides what a share leaves beside them.
     """
     shares = [covered(ranking) for ranking in rankings]
     points = []
-    for share in BUDGETS:
+    for share in budgets:
         quota = quotas(share)
         of_task = [float(curve[q]) for curve, q in zip(shares, quota, strict=True)]
         price = float(np.dot(quota, costs))
@@ -71,13 +75,32 @@ def cost_and_coverage(
                 price_usd=price,
                 coverage=float(np.average(of_task, weights=images)) if sum(images) else 0.0,
                 tasks={ranking.label: value for ranking, value in zip(rankings, of_task, strict=True)},
+                quotas={ranking.label: int(q) for ranking, q in zip(rankings, quota, strict=True)},
             )
         )
     return points
 
 
+def of_plan(
+    rankings: Sequence[TableRef], plan: Sequence[Mapping[str, Any]], samples: int, budgets: Sequence[float]
+) -> list[Point]:
+    """Any budgets, divided as the plan divides its own. `plan`: rows of PLAN with usable images, in the order of rankings."""
+    held, supply = [row["kept"] for row in plan], [row["supply"] for row in plan]
+    seated = sum(row["reference"] for row in plan) + sum(held)
+    weight = np.array([row["weight"] for row in plan], dtype=np.float64)
+    mean = sum(row["price_usd"] or 0.0 for row in plan) / max(1, sum(row["quota"] for row in plan))
+    costs = [row["price_usd"] / row["quota"] if row["price_usd"] and row["quota"] else mean for row in plan]
+
+    def quotas(share: float) -> npt.NDArray[np.int64]:
+        return divide(weight, supply, budget_size(samples, share) - seated, held).quota
+
+    return cost_and_coverage(rankings, [row["usable"] for row in plan], costs, seated, quotas, budgets)
+
+
 def write(points: Sequence[Point]) -> bytes:
-    return json.dumps([point._asdict() for point in points], ensure_ascii=False, indent=1).encode()
+    kept = ("share", "records", "price_usd", "coverage", "tasks")
+    told = [{name: getattr(point, name) for name in kept} for point in points]
+    return json.dumps(told, ensure_ascii=False, indent=1).encode()
 
 
 def read(plan: TableRef) -> list[dict[str, Any]]:

@@ -105,6 +105,15 @@ def test_the_plan_says_what_other_budgets_would_cost_and_cover(first):
     assert chosen["records"] == sum(row["reference"] + row["quota"] for row in rows)
 
 
+def test_any_budget_is_divided_as_the_plan_divides_its_own(first):
+    plan, record = [row for row in Summary(first.record).task_rows() if row["usable"]], first.record
+    told = budget_curve.of_plan(record.rankings, plan, record.samples.rows, budget_curve.BUDGETS)
+    for point, read in zip(told, budget_curve.read(record.plan), strict=True):
+        assert (point.records, point.coverage) == (read["records"], pytest.approx(read["coverage"]))
+    [own] = budget_curve.of_plan(record.rankings, plan, record.samples.rows, [record.config.budget.share])
+    assert own.quotas == {row["task"]: row["quota"] for row in plan}
+
+
 def test_no_usable_image_is_lost(first):
     rows = Summary(first.record).task_rows()
     assert sum(row["images"] for row in rows) >= IMAGES
