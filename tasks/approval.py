@@ -15,6 +15,7 @@ from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from tasks.board import board
 from tasks.patience import let_the_slot_go
+from tasks.run_names import planned, rename, wanted
 
 
 class Approval(RunInput):
@@ -30,12 +31,14 @@ def await_approval(record: RunRecord) -> None:
         return
     run, logger = Summary(record), get_run_logger()
     logger.info("Waiting for approval: %s", plan_words(run))
+    rename(planned(run, waits=True))
     if shown := board():
-        shown.say("Waiting for approval: open the run and resume it")
+        shown.say(f"Waiting for approval of {wanted(run)}: open the run, Resume pays, Cancel ends it")
     let_the_slot_go()
     form = Approval.with_initial_data(description=approval_markdown(run))
     seconds = int(execution.approval_timeout * 3600)
     answer = pause_flow_run(
         wait_for_input=form, timeout=seconds, poll_interval=5, key=f"approve-{record.plan.digest[:12]}"
     )
+    rename(planned(run))
     logger.info("Approved by %s", answer.approved_by or "somebody who gave no name")

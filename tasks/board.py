@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import fsum
@@ -31,6 +32,7 @@ from presel.tables.schemas import TableRef
 from tasks.artifacts import LiveArtifact
 from tasks.lanes import Lane, done, pace, row
 from tasks.outputs import Outputs
+from tasks.run_names import ended, rename
 
 BOARD, RUNNING = "board", "Running"
 UNDER_WAY = "still under way"
@@ -195,12 +197,25 @@ class Board:
     def _show(self, state: str) -> None:
         self._artifact.say(self.page(state), self.line(state))
 
+    def name(self, flow: str) -> str:
+        """What the run is called once it is over; empty where it has to do with no version of a dataset."""
+        with self._lock:
+            publish = self._came().strip(" .")
+            found, spent = self.outputs.dataset, self._sum("spent_usd")
+            return ended(flow, found, publish[:1].lower() + publish[1:], spent) if found else ""
+
+    def _told(self) -> list[Mapping[str, float]]:
+        return [progress.figures for lane in self.lanes for progress in lane.told.values() if progress.figures]
+
+    def _sum(self, figure: str) -> float:
+        return fsum(figures.get(figure, 0.0) for figures in self._told())
+
     def _money(self) -> str:
         """What was paid, if anything was asked for: by this run, and by the store against its cap."""
-        told = [progress.figures for lane in self.lanes for progress in lane.told.values() if progress.figures]
+        told = self._told()
         if not told:
             return ""
-        spent, saved = (fsum(figures.get(name, 0.0) for figures in told) for name in ("spent_usd", "saved_usd"))
+        spent, saved = self._sum("spent_usd"), self._sum("saved_usd")
         store, cap = (max(figures.get(name, 0.0) for figures in told) for name in ("store_usd", "cap_usd"))
         words = f" This run has spent {dollars(spent)}" + (f" ({dollars(saved)} saved by reuse)" if saved else "")
         return (
@@ -232,10 +247,12 @@ def open_board(_flow: Flow[..., object], flow_run: FlowRun, _state: State) -> No
     _newest[:] = [opened]
 
 
-def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:  # noqa: ARG001 - workers pass it by name
+def close_board(flow: Flow[..., object], flow_run: FlowRun, state: State) -> None:
     """A hook of every flow, for each way in which one can end."""
     found = _boards.pop(str(flow_run.id), None)
     if found is not None and found.lanes:
+        if name := found.name(str(flow.name)):
+            rename(name, str(flow_run.id))
         found.end(_ending(state))
 
 

@@ -11,7 +11,6 @@ from presel.stages import cluster as clustering
 from presel.stages import import_vectors as importing
 from presel.stages import ingest as ingestion
 from presel.stages import plan as planning
-from presel.stages import publish as publishing
 from presel.stages import rank as ranking
 from presel.stages import recall as recalling
 from presel.stages import reference as referencing
@@ -19,6 +18,7 @@ from presel.stages import report as reporting
 from presel.stages import select as selecting
 from presel.stages import shrinkage
 from tasks.policy import Policy
+from tasks.publishing import _publish
 from tasks.resources import Resource
 
 CPU = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(hours=12))
@@ -34,7 +34,7 @@ cluster = CPU.stage_task(clustering.cluster, "cluster {samples.label}")
 rank = CPU.stage_task(ranking.rank, "rank {samples.label}")
 plan_budget = CPU.stage_task(planning.plan_budget, "plan")
 select = CPU.stage_task(selecting.select, "select {ranking.label}")
-publish = CPU.plain_task(publishing.publish, "publish")
+publish = CPU.plain_task(_publish, "publish")
 build_report = CPU.plain_task(reporting.build_report, "report")
 
 collect_garbage = CPU.plain_task(gc.collect, "collect garbage")

@@ -18,6 +18,7 @@ _NOISE = (
     "running in a worker thread",
     "Finished in state Completed(",
     "Running hook '",
+    "Hook '",
     "finished running successfully",
 )
 
@@ -27,7 +28,7 @@ def tidy() -> None:
     library = logging.getLogger("presel")
     if library.level == logging.NOTSET:
         library.setLevel(logging.INFO)
-    for name in ("prefect.task_runs", "prefect.flow_runs"):
+    for name in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
         logger = logging.getLogger(name)
         if _readable not in logger.filters:
             logger.addFilter(_readable)

@@ -18,6 +18,8 @@ class Outputs:
     def __init__(self) -> None:
         self.rows: list[tuple[str | int, ...]] = []
         """Of COLUMNS."""
+        self.dataset: DatasetRef | None = None
+        """The latest version that the run has published or found."""
         self._seconds: dict[str, float] = {}
         self._store = ""
 
@@ -40,6 +42,7 @@ class Outputs:
             self.rows.append((stage, task, rows, result.rejects, came, spent, result.digest[:8], result.folder))
             return rows
         if isinstance(result, DatasetRef):
+            self.dataset = result
             address = f"datasets/{result.name}/{result.version}"
             self.rows.append((stage, result.name, result.records, "", came, spent, result.digest[:8], address))
             return result.records

@@ -23,6 +23,7 @@ from tasks.artifacts import show_markdown, show_table
 from tasks.board import board
 from tasks.policy import Policy
 from tasks.resources import Resource
+from tasks.run_names import planned, rename
 
 log = logging.getLogger("presel.show")
 SHOW = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(minutes=30))
@@ -42,6 +43,7 @@ def _show_plan(record: RunRecord) -> None:
     """The plan and what it rests on, before the selection is paid for."""
     run_record.save(record)
     name, run = record.config.dataset.name, Summary(record)
+    rename(planned(run))
     _listed("plan", show_markdown(f"{name}-plan", ui_pages.plan_markdown(run), ui_pages.plan_words(run)))
 
 

@@ -80,7 +80,7 @@ def test_the_board_says_how_far_every_stage_came_and_what_was_spent_of_the_cap(s
 def test_the_plan_fits_the_page_with_its_prices(seen: Seen) -> None:
     seen.room.open_artifact(seen.first, "demo-plan", "images to instruct beside")
     for heading in ("task", "quota", "price", "between"):
-        box = seen.room.page.get_by_role("columnheader", name=heading, exact=True).bounding_box()
+        box = seen.room.page.get_by_role("columnheader", name=heading, exact=True).first.bounding_box()
         assert box, heading
         frame = seen.room.page.locator("table").first.locator("xpath=..").bounding_box()
         assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1, f"{heading} is cut off"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from prefect.events.worker import EventsWorker
 
-from deployments.provision import FLOWS, POOLS, ZOMBIES
+from deployments.provision import FLOWS, POOLS, ZOMBIES, provision
 from presel.cli.deployed import configurations
 from presel.config import RefreshConfig
+from presel.tables.schemas import DatasetRef
+from tasks.publishing import tell
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -44,8 +48,6 @@ def test_a_deployment_names_a_flow_that_exists_and_parameters_that_it_takes(depl
 def test_provisioning_and_deploying_twice_is_the_same_as_once(tmp_path):
     from prefect.client.orchestration import get_client
 
-    from deployments.provision import provision
-
     for _ in range(2):
         provision(str(tmp_path))
         prefect("deploy", "--all")
@@ -68,8 +70,6 @@ def test_the_server_refuses_a_wrong_configuration_before_anything_starts(tmp_pat
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from deployments.provision import provision
-
     provision(str(tmp_path))
     prefect("deploy", "--name", "refresh")
     with get_client(sync_client=True) as client:
@@ -77,3 +77,29 @@ def test_the_server_refuses_a_wrong_configuration_before_anything_starts(tmp_pat
         wrong = {"config": {**deployment.parameters["config"], "budget": {"share": 1.5}}}
         with pytest.raises(PrefectHTTPStatusError, match=r"409|422"):
             client.create_flow_run_from_deployment(deployment.id, parameters=wrong)
+
+
+def test_a_published_version_starts_the_export_that_waits_for_it(tmp_path: Path) -> None:
+    """The trigger as it stands in prefect.yaml, switched on; the event as a refresh sends it."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+
+    provision(str(tmp_path))
+    switched_on = (ROOT / "prefect.yaml").read_text().replace("enabled: false", "enabled: true")
+    ours = ROOT / "prefect.local.test.yaml"
+    try:
+        ours.write_text(switched_on)
+        prefect("deploy", "--name", "export", "--prefect-file", ours.name)
+    finally:
+        ours.unlink()
+    for name, version in (("another", 7), ("dataset", 12)):
+        tell(str(tmp_path), DatasetRef(name=name, version=version, uri="u", digest="d" * 32, records=3))
+    EventsWorker.drain_all(timeout=60)
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("export/export")
+        of_it = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]))
+        deadline = time.monotonic() + 120
+        while not (runs := client.read_flow_runs(flow_run_filter=of_it)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+    assert [run.parameters["version"] for run in runs] == [12]
+    assert runs[0].parameters["config"] == deployment.parameters["config"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from uuid import uuid4
 
 import pytest
@@ -10,10 +11,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.logging.handlers import APILogHandler
 from prefect.utilities.dispatch import lookup_type
 from prefect.workers.base import BaseWorker
 
-from deployments.worker import Worker
+from deployments.worker import Worker, of_the_run
 
 
 @pytest.fixture(scope="module")
@@ -41,3 +43,26 @@ def found_again(pool: str) -> list[FlowRun]:
 
 def test_a_retried_run_waits_until_the_worker_has_let_go_of_it(pool: str) -> None:
     assert found_again(pool) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "shown"),
+    [
+        ("prefect.flow_runs.worker", logging.INFO, False),
+        ("prefect.flow_runs.runner", logging.INFO, False),
+        ("prefect.flow_runs.runner", logging.ERROR, True),
+        ("prefect.flow_runs", logging.INFO, True),
+        ("presel.stages.ingest", logging.INFO, True),
+    ],
+)
+def test_the_log_of_a_run_has_what_the_run_does_and_not_what_a_worker_does_for_each(
+    name: str, level: int, shown: bool
+) -> None:
+    assert of_the_run(logging.LogRecord(name, level, "", 0, "words", (), None)) is shown
+
+
+def test_the_worker_keeps_its_own_lines_out_of_the_logs_of_runs(pool: str) -> None:
+    Worker(work_pool_name=pool)
+    handlers = [one for one in logging.getLogger("prefect.flow_runs").handlers if isinstance(one, APILogHandler)]
+    assert handlers
+    assert all(of_the_run in handler.filters for handler in handlers)

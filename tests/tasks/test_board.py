@@ -174,3 +174,30 @@ def test_every_output_has_a_row_that_says_where_it_lies_and_whether_it_was_found
     assert board.outputs.words() == "3 outputs, 1 of them cached. Addresses are below s3://b/p."
     assert "| rank | chart | 15 | 2 | made | 1.2 | dddddddd | tables/rank/k |\n" in board.outputs.page()
     assert "| rank | 3 of 3 (1 cached, 1 failed) | 30 rows |" in board.page(RUNNING)
+
+
+PUBLISHED = DatasetRef(name="demo", version=12, uri="u", digest="d" * 32, records=367)
+SPENT = {"spent_usd": 0.0514, "saved_usd": 0.0, "store_usd": 0.0514, "cap_usd": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("came", "name"),
+    [
+        ("version 12: 367 added, 0 changed, 0 kept, 0 dropped", "refresh demo v12: 367 records, $0.0514"),
+        ("nothing changed: version 12 stands", "refresh demo v12: nothing changed, $0.0514"),
+    ],
+)
+def test_a_run_that_published_is_called_by_version_records_and_what_it_spent(came: str, name: str) -> None:
+    board = Board("demo", "run")
+    board.listener("instruct", "a")(Progress("instruct", "select", 1, 1, "instructions", figures=SPENT))
+    lane = board.begun("publish", "publish", looks=True)
+    board.listener("publish", "b")(Progress("publish", "demo", 367, 367, "records", came))
+    board.ended(lane, "Completed", PUBLISHED, "b")
+    assert board.name("refresh") == name
+
+
+def test_a_run_that_only_reads_a_version_is_called_by_it_and_one_without_keeps_its_name() -> None:
+    board = Board("demo", "run")
+    assert board.name("housekeeping") == ""
+    board.ended(board.begun("dataset version", "dataset version"), "Completed", PUBLISHED)
+    assert board.name("export") == "export demo v12"
