@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from presel.cli import watching
 from presel.cli.console import screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
@@ -27,8 +28,17 @@ from presel.tables import table_store
 from presel.tables.schemas import TableRef
 
 
-def status(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+def status(
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show the runs that are under way, here or elsewhere, until they end.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
     """Where the dataset stands: the pool, the plan, what was paid, the latest version."""
+    if watch and not as_json and not watching.watch(load(config, overrides)):
+        screen.print("No run is under way on this store.\n")
     record = _latest(config, overrides)
     if isinstance(record, PoolRecord):
         _show_pool(record, as_json)
