@@ -9,9 +9,8 @@ from presel.dataset.trainer_formats import (
     llava_json,
     messages,
     messages_jsonl,
-    turns_of_llava,
-    turns_of_messages,
 )
+from tests.trainer_records import turns_of_llava, turns_of_messages
 
 TEXT = st.text(max_size=40)
 TURNS = st.lists(st.fixed_dictionaries({"question": TEXT, "response": TEXT}), min_size=1, max_size=4)

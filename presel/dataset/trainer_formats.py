@@ -13,7 +13,7 @@ all readers split lines on them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -79,13 +79,6 @@ def llava(record: Instruction) -> dict[str, Any]:
     return {"id": record["sample_id"], "image": record["key"], "conversations": conversations}
 
 
-def turns_of_llava(record: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The question-response pairs of a LLaVA record."""
-    said = [part["value"] for part in record["conversations"]]
-    first = [said[0].removeprefix(f"{MARKER}\n"), *said[1:]] if said else []
-    return _pairs(first)
-
-
 def messages(record: Instruction) -> dict[str, Any]:
     """Chat messages with typed parts, as OpenAI's and TRL's trainers read them; `images` holds the key the image part means.
 
@@ -97,11 +90,6 @@ def messages(record: Instruction) -> dict[str, Any]:
         said.append({"role": "user", "content": [*picture, _text(turn["question"])]})
         said.append({"role": "assistant", "content": [_text(turn["response"])]})
     return {"id": record["sample_id"], "task": record["task"], "images": [record["key"]], "messages": said}
-
-
-def turns_of_messages(record: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The question-response pairs of a messages record."""
-    return _pairs([part["text"] for said in record["messages"] for part in said["content"] if part["type"] == "text"])
 
 
 def llava_json(records: Iterable[Instruction]) -> Iterator[bytes]:
@@ -119,10 +107,6 @@ def messages_jsonl(records: Iterable[Instruction]) -> Iterator[bytes]:
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "text", "text": neutral(text)}
-
-
-def _pairs(said: Sequence[str]) -> list[dict[str, str]]:
-    return [{"question": q, "response": r} for q, r in zip(said[0::2], said[1::2], strict=True)]
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from presel.storage import open_store
 from presel.tables import ordered, table_store
 from presel.tables.schemas import REJECTS, DatasetRef, rows_of
 from tests.report.synthetic import HOSTILE_ANSWER, make, shuffled
+from tests.trainer_records import turns_of_llava, turns_of_messages
 
 TASKS = ("chart", "ocr", "photo")
 
@@ -71,7 +72,7 @@ def test_every_format_holds_the_same_records_in_the_same_order(version: DatasetR
         clean = [{name: neutral(text) for name, text in turn.items()} for turn in record["turns"]]
         assert one["id"] == other["id"] == record["sample_id"]
         assert one["image"] == other["images"][0] == record["key"]
-        assert trainer_formats.turns_of_llava(one) == trainer_formats.turns_of_messages(other) == clean
+        assert turns_of_llava(one) == turns_of_messages(other) == clean
 
 
 def test_records_sorted_in_many_pieces_are_the_same_records(

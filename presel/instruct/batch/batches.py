@@ -30,7 +30,6 @@ from presel.instruct.questions.request import Request
 
 log = logging.getLogger(__name__)
 
-Io = Callable[..., Awaitable[Any]]
 _LOOK_AROUND = 10.0
 """Seconds between two looks for batches of other processes."""
 _BAD_REQUESTS = 10
