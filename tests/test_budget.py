@@ -71,6 +71,17 @@ def test_no_seat_too_many_where_rounding_lifts_every_share_to_the_next_whole_num
     assert seats.tolist() == [seats[0]] * (tasks - 1) + [seats[0] - 1]
 
 
+def test_a_billion_seats_are_counted_and_not_handed_out_one_by_one() -> None:
+    """Tasks without room, that fill at once, that fill after others have, and that never fill."""
+    weights = np.array([5.0, 4.0, 0.001, 3.0, 2.0, 1.0])
+    supply = np.array([0, 1_000, 2_000, 400_000_000, 10**12, 10**12])
+    seats = allocate(weights, supply, 10**9)
+    assert seats[:4].tolist() == [0, 1_000, 2_000, 400_000_000]
+    rest = 10**9 - 400_003_000
+    assert int(seats.sum()) == 10**9
+    assert np.abs(seats[4:] - np.array([2, 1]) / 3 * rest).max() < 1
+
+
 def test_what_a_full_task_cannot_take_goes_to_the_others_by_weight() -> None:
     np.testing.assert_array_equal(allocate([0.6, 0.3, 0.1], [12, 1000, 1000], 100), [12, 66, 22])
 
