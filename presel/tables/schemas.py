@@ -212,6 +212,13 @@ class TableRef(Reference):
             for part in self.parts
         )
 
+    def labelled(self, label: str) -> TableRef:
+        """The part of that label. Raises KeyError when there is none."""
+        for ref in self.split():
+            if ref.label == label:
+                return ref
+        raise KeyError(label)
+
 
 class DatasetRef(Reference):
     """A published dataset version: immutable, complete."""
