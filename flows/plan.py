@@ -7,6 +7,7 @@ from prefect import flow, unmapped
 from presel.config import RefreshConfig
 from presel.runs.run_record import RunRecord
 from tasks.api import instruct
+from tasks.approval import await_reference
 from tasks.cpu import (
     assemble,
     check_pool,
@@ -39,9 +40,11 @@ def plan(config: RefreshConfig) -> RunRecord:
     check_pool(catalog, embeddings, samples, config)
     clusters = cluster.map(samples.split(), unmapped(config.clustering), unmapped(seed))
     # How much does each task gain from instructions? Pay for a small sample and ask a model.
-    price_reference(samples, config)
     reference = draw_reference.map(samples.split(), unmapped(config.reference), unmapped(seed)).result()
-    instructed = instruct.map(reference, unmapped(source), unmapped(config.generator), unmapped(images)).result()
+    await_reference(price_reference(reference, catalog, samples, config), config)
+    instructed = instruct.map(
+        reference, unmapped(source), unmapped(config.generator), unmapped(images), unmapped(catalog)
+    ).result()
     basis = choose_basis(instructed, config)
     model = fit_reference_model(basis.split(), source, images, config.reference_model, seed)
     relevance = score_relevance.map(

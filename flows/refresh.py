@@ -25,8 +25,9 @@ def refresh(config: RefreshConfig) -> DatasetRef:
     # Only now pay for the rest: the first images of each task's ranking, as many as its quota.
     selection = select.map(planned.rankings, unmapped(planned.plan)).result()
     instructions = instruct.map(
-        selection, unmapped(config.source), unmapped(config.generator), unmapped(config.encoder.images)
-    ).result()
+        selection, unmapped(config.source), unmapped(config.generator), unmapped(config.encoder.images),
+        unmapped(planned.catalog),
+    ).result()  # fmt: skip
     # A version never changes once published; the report is its companion.
     dataset = publish(planned.with_instructions(selection, instructions))
     report = build_report(planned.with_instructions(selection, instructions, dataset))

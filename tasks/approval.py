@@ -1,7 +1,8 @@
-"""Approval before the selection is paid for: with `execution.approve` the run pauses until somebody resumes it in the UI.
+"""Approval before money is spent: with `execution.approve` the run pauses until somebody resumes it in the UI.
 
-The plan is shown twice: as the artifact `<dataset>-plan`, and in words in the form that the Resume button opens. Cancelling
-the run instead costs nothing more than the reference set.
+Before the selection the plan is shown twice: as the artifact `<dataset>-plan`, and in words in the form that the Resume button
+opens. With `approve: all` the run pauses before the reference set, too, if any of it is still to be bought. Cancelling the
+run instead costs nothing more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from prefect import get_run_logger, pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
+from presel.config import RefreshConfig
+from presel.config.keys import short_digest
 from presel.report.ui_pages import approval_markdown, plan_words
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
@@ -24,21 +27,32 @@ class Approval(RunInput):
     approved_by: str = Field("", description="your name, for the run's log")
 
 
+def await_reference(form: str | None, config: RefreshConfig) -> None:
+    """Before the reference set is bought; `form`: what it costs, None if nothing. Called by the flow: only a flow can pause."""
+    if form is not None and config.execution.approve == "all":
+        get_run_logger().info("Waiting for approval of the reference set")
+        _ask(form, "the reference set", f"reference-{short_digest(form)[:12]}", config)
+
+
 def await_approval(record: RunRecord) -> None:
-    """Return at once unless the configuration asks for approval. Called by the flow itself: only a flow can pause."""
-    execution = record.config.execution
-    if not execution.approve:
+    """Before the selection is bought. Returns at once unless the configuration asks for approval."""
+    if not record.config.execution.approve:
         return
-    run, logger = Summary(record), get_run_logger()
-    logger.info("Waiting for approval: %s", plan_words(run))
+    run = Summary(record)
+    get_run_logger().info("Waiting for approval: %s", plan_words(run))
     rename(planned(run, waits=True))
-    if shown := board():
-        shown.say(f"Waiting for approval of {wanted(run)}: open the run, Resume pays, Cancel ends it")
-    let_the_slot_go()
-    form = Approval.with_initial_data(description=approval_markdown(run))
-    seconds = int(execution.approval_timeout * 3600)
-    answer = pause_flow_run(
-        wait_for_input=form, timeout=seconds, poll_interval=5, key=f"approve-{record.plan.digest[:12]}"
-    )
+    _ask(approval_markdown(run), wanted(run), f"approve-{record.plan.digest[:12]}", record.config)
     rename(planned(run))
-    logger.info("Approved by %s", answer.approved_by or "somebody who gave no name")
+
+
+def _ask(form: str, about: str, key: str, config: RefreshConfig) -> None:
+    if shown := board():
+        shown.say(f"Waiting for approval of {about}: open the run, Resume pays, Cancel ends it")
+    let_the_slot_go()
+    answer = pause_flow_run(
+        wait_for_input=Approval.with_initial_data(description=form),
+        timeout=int(config.execution.approval_timeout * 3600),
+        poll_interval=5,
+        key=key,
+    )
+    get_run_logger().info("Approved by %s", answer.approved_by or "somebody who gave no name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from prefect import runtime
@@ -18,6 +19,7 @@ from presel.runs.housekeeping.gc import Collected
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from presel.selection.reference import reference_size
+from presel.stages.instruct import instruct
 from presel.tables.schemas import TableRef
 from tasks.artifacts import show_markdown, show_table
 from tasks.board import board
@@ -29,14 +31,21 @@ log = logging.getLogger("presel.show")
 SHOW = Policy(Resource.CPU, retries=2, delays=(2, 10), timeout=timedelta(minutes=30))
 
 
-def _price_reference(samples: TableRef, config: RefreshConfig) -> None:
-    """What the reference set may cost, said before the first of it is paid for."""
-    images = {part.label: reference_size(part.rows, config.reference.share) for part in samples.parts}
-    limit = at_most(images, config.generator) + verdict.at_most(images, config)
-    words = f"at most {dollars(limit)}, less what is paid for already"
-    count = sum(images.values())
+def _price_reference(
+    reference: Sequence[TableRef], catalog: TableRef, samples: TableRef, config: RefreshConfig
+) -> str | None:
+    """What the reference set may cost, said before the first of it is paid for; the form of approval, if any may be bought."""
+    missing = instruct.missing(reference, config.source, config.generator, config.encoder.images, catalog)
+    images = {part.label: part.rows for part in samples.parts}
+    unpaid = {ref.label: reference_size(images[ref.label], config.reference.share) for ref in missing}
+    scored = {ref.label: reference_size(images[ref.label], config.reference.share) for ref in reference}
+    judged = verdict.at_most(scored, config)
+    limit = at_most(unpaid, config.generator) + judged
+    words = f"at most {dollars(limit)}, less what is paid for already" if limit else "all of it is paid for"
+    count = sum(scored.values())
     progress.report("price", "reference set", count, count, "images", words, {"at_most_usd": limit})
     log.info("reference set: %d images, %s", count, words)
+    return ui_pages.reference_markdown(unpaid, limit, samples, config) if limit else None
 
 
 def _show_plan(record: RunRecord) -> None:

@@ -23,7 +23,7 @@ from presel.cli.live import Live
 from presel.concurrency.progress import listening
 from presel.config import RefreshConfig, installed
 from presel.dataset import versions
-from presel.errors import EndpointUnavailable, __version__, require
+from presel.errors import ConfigError, EndpointUnavailable, __version__, require
 from presel.runs import run_record
 from presel.runs.run_record import RunRecord
 from presel.storage import trust
@@ -123,6 +123,13 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     from presel.instruct.endpoint.client import resolved_base_url
 
     resolved_base_url(config.generator.base_url)
+    if config.execution.approve and server_address() is None:
+        raise ConfigError(
+            "a run that waits for approval needs a Prefect server with pages to approve on",
+            where="execution.approve",
+            fix="set PREFECT_API_URL to one (`prefect server start`), or approve here: `presel plan` shows the price, and "
+            "`presel run --set execution.approve=false` pays",
+        )
     with _shown(name, config) as live:
         flow, storage = _flow(name), _first_asked(config.store)
         from presel.instruct.money.purse import paid_here

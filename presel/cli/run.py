@@ -170,4 +170,5 @@ def _allowed(settings: RefreshConfig, reference: float) -> RefreshConfig:
     cap = settings.generator.max_cost
     capped = allowed if cap == "unlimited" else min(cap, allowed)
     generator = settings.generator.model_copy(update={"max_cost": capped, "on_cap": "stop"})
-    return settings.model_copy(update={"generator": generator})
+    execution = settings.execution.model_copy(update={"approve": False})  # whoever names a sum has approved it
+    return settings.model_copy(update={"generator": generator, "execution": execution})

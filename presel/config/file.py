@@ -123,7 +123,7 @@ def _fields_at(location: Location) -> list[str]:
 
 def _without_union_tags(location: Location) -> Location:
     """Pydantic appends the tried alternative of a union (`float`, `literal['unlimited']`) to the path."""
-    tags = {"float", "int", "str", "constrained-float", "TaskRule"}
+    tags = {"float", "int", "str", "constrained-float", "bool", "TaskRule"}
     return [p for p in location if not (isinstance(p, str) and (p in tags or p.startswith("literal[")))]
 
 

@@ -15,6 +15,7 @@ from presel.config.section import SECRET, Section
 
 _OURS = {"messages", "model", "stream", "n", "max_tokens", "max_completion_tokens", "response_format"}
 
+_CAPTION = re.compile(r"\{[{%][^}]*\bcaption\b")
 _KEYS = ("authorization", "key", "token", "secret", "cookie")
 
 
@@ -62,7 +63,8 @@ class TurnConfig(Section):
 
 
 class PromptConfig(Section):
-    """What is asked of the annotator about one image. A template is Jinja2, sandboxed; it may use `task`."""
+    """What is asked of the annotator about one image. A template is Jinja2, sandboxed; it may use `task`, `turns`, `language`
+    and `caption`, the text beside the picture (`source.captions`)."""
 
     kind: Literal["short_answer", "conversation", "detailed_description", "reasoning", "captions", "custom"] = (
         "conversation"
@@ -89,6 +91,11 @@ class PromptConfig(Section):
         None,
         description="criteria in words: a second, paid request asks the model whether the turns meet them; null: none",
     )
+
+    @property
+    def uses_caption(self) -> bool:
+        """Whether a template shows the text beside a picture."""
+        return any(_CAPTION.search(text) for text in (self.system, self.template) if text)
 
 
 class PriceConfig(Section):

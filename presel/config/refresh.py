@@ -65,7 +65,11 @@ class ExecutionConfig(Section):
         description="address of the store for browsers, for links in the UI (signed if it ends in an S3 bucket and prefix); "
         "null: S3 links are signed for the workers' endpoint, folders have none",
     )
-    approve: bool = Field(False, description="pause with the plan in the UI, and pay only once it is resumed")
+    approve: bool | Literal["all"] = Field(
+        False,
+        description="true: pause with the plan in the UI, and pay for the selection only once it is resumed; "
+        "all: before the reference set is bought as well, with its price",
+    )
     approval_timeout: float = Field(72.0, gt=0, description="hours after which an unapproved run ends")
 
 
@@ -136,6 +140,18 @@ class RefreshConfig(Section):
                 if isinstance(given, dict):
                     data = {**data, section: {**default, **given}}
         return data
+
+    @model_validator(mode="after")
+    def _captions_where_a_prompt_shows_them(self) -> RefreshConfig:
+        prompts = {"generator.prompt": self.generator.prompt}
+        prompts |= {f"generator.prompts.{task}": prompt for task, prompt in self.generator.prompts.items()}
+        using = [name for name, prompt in prompts.items() if prompt.uses_caption]
+        if using and self.source.captions is None:
+            raise ValueError(f"{using[0]} uses `caption`, and the source has none: set `source.captions`")
+        people = [name for name in using if self.generator.writer(prompts[name]) == "people"]
+        if people:
+            raise ValueError(f"{people[0]} uses `caption`, which only an endpoint is shown: people see the picture")
+        return self
 
     @model_validator(mode="after")
     def _paper_means_paper(self) -> RefreshConfig:

@@ -67,6 +67,14 @@ class SourceConfig(Section):
         description="for tasks: table, a CSV, JSONL or Parquet with columns key and task; for llava and vision_flan, the "
         "dataset's JSON. An address on S3 or a path. Its content is part of every key, its place is not",
     )
+    captions: Annotated[Literal["txt", "json", "column"] | None, Operational] = Field(
+        None,
+        description="text about a picture that a prompt may show as `{{ caption }}`. txt, json: in the file beside it, of the "
+        "same name but for the ending; column: in the mapping (tasks: table). Such files are no part of the pool",
+    )
+    caption_field: Annotated[str, Operational] = Field(
+        "caption", min_length=1, description="the field of that JSON, or the column, that holds the text"
+    )
     exclude: Annotated[tuple[str, ...], Operational] = Field(
         (),
         description="globs of files and folders that are not part of the pool, as if they were not there: "
@@ -86,6 +94,8 @@ class SourceConfig(Section):
     def _mapping_where_it_is_used(self) -> SourceConfig:
         if (self.tasks in ("table", "llava", "vision_flan")) != (self.mapping is not None):
             raise ValueError("`mapping` goes with tasks: table, llava or vision_flan, and they with it")
+        if self.captions == "column" and self.tasks != "table":
+            raise ValueError("captions: column goes with tasks: table")
         return self
 
 

@@ -51,6 +51,9 @@ class Reason(StrEnum):
     DECLINED = "declined", "The provider refused the request with an error about this picture."
     REFUSED = "refused", "The model answered that it will not speak about the picture, or the person skipped it."
 
+    # The prompt shows a text that is not there.
+    NO_CAPTION = "no_caption", "The prompt shows the text beside the picture, and there is none (`source.captions`)."
+
     # The answer, and the one after a second request, could not be used.
     INVALID_JSON = "invalid_json", "The answer holds no JSON with turns."
     SCHEMA = "schema", "The answer does not fit the JSON schema that was asked for."

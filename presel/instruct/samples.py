@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from presel.config import GeneratorConfig, ImageConfig, SourceConfig
-from presel.errors import BudgetExceeded, InputError
+from presel.config import GeneratorConfig, ImageConfig, PromptConfig, SourceConfig
+from presel.errors import BudgetExceeded, ConfigError, InputError
 from presel.images import Rejected, for_api
 from presel.images.reasons import Reason
 from presel.instruct.engine import Engine
@@ -28,6 +28,7 @@ from presel.instruct.questions.parsing import Problem
 from presel.instruct.questions.request import Request, opening
 from presel.instruct.worth import Worth
 from presel.sources import Source, open_source
+from presel.sources.captions import Captions
 
 Row = dict[str, Any]
 
@@ -60,10 +61,12 @@ class Samples:
     generator: GeneratorConfig
     images: ImageConfig
     _source: Source = field(init=False)
+    _captions: Captions = field(init=False)
     _worth: dict[str, Worth] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._source = open_source(self.source)
+        self._captions = Captions(self._source)
 
     async def instruct(self, rows: Sequence[Row], tell: Callable[[Verdict], None]) -> list[Verdict]:
         """A verdict for every row, in the order of the rows; `tell` hears each as it comes, in any order.
@@ -71,6 +74,8 @@ class Samples:
         Raises the PreselError that ends the run. Answers that were under way by then are still kept.
         """
         self._source.expect(len(rows))
+        if any(self._prompt(row).uses_caption for row in rows):
+            await asyncio.to_thread(self._captions.look_up, [(row["key"], row["task"]) for row in rows])
         places = asyncio.Semaphore(self._places())
 
         async def one(row: Row) -> Verdict:
@@ -106,9 +111,25 @@ class Samples:
         live = 2 * self.generator.concurrency + 128
         return max(live, self.generator.batch.requests_per_file) if self.generator.mode == "batch" else live
 
+    def _prompt(self, row: Row) -> PromptConfig:
+        return self.generator.prompt_of(row["task"])
+
+    async def _first(self, row: Row) -> Request:
+        """The first question about a sample. Raises Unanswerable where its prompt shows a caption and there is none."""
+        if not self._prompt(row).uses_caption:
+            return opening(row["content"], row["task"], self.generator)
+        caption = await asyncio.to_thread(self._captions.of, row["key"], row["task"])
+        if isinstance(caption, Rejected):
+            raise Unanswerable(caption.reason, caption.detail)
+        try:
+            return opening(row["content"], row["task"], self.generator, caption=caption)
+        except ConfigError as error:
+            if caption is not None:
+                raise
+            raise Unanswerable(Reason.NO_CAPTION, f"no text beside it: {self._captions.where(row['key'])}") from error
+
     async def _verdict(self, row: Row) -> Verdict:
-        prompt = self.generator.prompt_of(row["task"])
-        first = opening(row["content"], row["task"], self.generator)
+        prompt = self._prompt(row)
         answers: list[Answer] = []
         bought: list[bool] = []
         language = prompt.language if prompt.check_language else None
@@ -120,6 +141,7 @@ class Samples:
             bought.append(new)
 
         try:
+            first = await self._first(row)
             while isinstance(step := follow(first, answers, prompt.turns, language), Request):
                 await asked(step)
             if isinstance(step, Instruction) and prompt.judge:

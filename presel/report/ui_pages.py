@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from presel.config import RefreshConfig
 from presel.dataset import history, versions
 from presel.errors import InputError
-from presel.instruct.money.bounds import at_most
+from presel.instruct.money.bounds import at_most, one_each
 from presel.instruct.money.purse import spending
 from presel.report.card import plain
 from presel.report.pictures import weights_png
@@ -29,7 +30,7 @@ from presel.runs.summary import Summary, report_address
 from presel.sources.catalog import in_words, since_before
 from presel.storage import open_store
 from presel.tables import table_store
-from presel.tables.schemas import DatasetRef
+from presel.tables.schemas import DatasetRef, TableRef
 
 _REJECT_ROWS = 500
 _APPROVAL_ROWS = 25
@@ -111,7 +112,7 @@ def plan_words(run: Summary) -> str:
         f"{quota:,} images to instruct beside the {reference:,} of the reference set, of {usable:,} usable ones. "
         f"Expected price of the {quota:,}: {dollars(price)} ({dollars(low)}–{dollars(high)}), and no more than "
         f"{dollars(limit)} without asking again; "
-        f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record, high)}"
+        f"all usable images would cost about {dollars(run.money.everything)}. {_cap_words(run.record.config, high)}"
     )
     over = f" **{run.over_budget}**" if run.over_budget else ""
     return f"{words}{_weights_words(run.record)}{_seats_words(run.record, shortfall)}{over}"
@@ -135,9 +136,9 @@ def _weights_words(record: RunRecord) -> str:
     return f" The weights are those of {day.isoformat()} (`weights.reestimate`).{note}"
 
 
-def _cap_words(record: RunRecord, expected: float) -> str:
+def _cap_words(config: RefreshConfig, expected: float) -> str:
     """The money cap, and whether it may get in the way."""
-    spent, cap = spending(open_store(record.config.store))["spent_usd"], record.config.generator.max_cost
+    spent, cap = spending(open_store(config.store))["spent_usd"], config.generator.max_cost
     if cap == "unlimited":
         return f"The store has spent {dollars(spent)}; there is no cap."
     words = f"The store has spent {dollars(spent)} of its cap of {dollars(cap)}."
@@ -156,17 +157,37 @@ def approval_markdown(run: Summary) -> str:
     more = f"\n{len(asked) - _APPROVAL_ROWS} more tasks: see the artifact.\n" if len(asked) > _APPROVAL_ROWS else ""
     key = f"{run.record.config.dataset.name}-plan"
     return (
-        f"## Pay for this plan?\n\n{_lost_words(run.record)}{plan_words(run)}\n\n"
+        f"## Pay for this plan?\n\n{_lost_words(run.record.samples, run.record.config)}{plan_words(run)}\n\n"
         f"| task | images | price |\n|---|---|---|\n{table}{more}\n"
         f"All columns: the artifact `{key}` of this run. *Resume* (in the earlier UI *Submit*) pays and goes on. "
         "To pay nothing more, close this and cancel the run.\n"
     )
 
 
-def _lost_words(record: RunRecord) -> str:
+def reference_markdown(images: Mapping[str, int], limit: float, samples: TableRef, config: RefreshConfig) -> str:
+    """What the form asks before the reference set is bought: `images` of it by task, and `limit`, their price at most, with
+    what a model's verdict on them may cost."""
+    generator, usable = config.generator, {part.label: part.rows for part in samples.parts}
+    asked = sorted(images, key=lambda task: (-images[task], task))
+    table = "".join(
+        f"| {plain(named(task))} | {images[task]:,} of {usable[task]:,} | "
+        f"{dollars(one_each({task: images[task]}, generator))} |\n"
+        for task in asked[:_APPROVAL_ROWS]
+    )
+    more = f"\n{len(asked) - _APPROVAL_ROWS} more tasks.\n" if len(asked) > _APPROVAL_ROWS else ""
+    return (
+        f"## Pay for the reference set?\n\n{_lost_words(samples, config)}{sum(images.values()):,} images, drawn from every "
+        f"task, tell what instructions are worth there. They cost at most {dollars(limit)}, less what is "
+        f"paid for already. {_cap_words(config, limit)} The plan and the price of the selection come "
+        f"after it.\n\n| task | images | at most |\n|---|---|---|\n{table}{more}\n"
+        "*Resume* (in the earlier UI *Submit*) pays and goes on. To pay nothing, close this and cancel the run.\n"
+    )
+
+
+def _lost_words(samples: TableRef, config: RefreshConfig) -> str:
     """What the pool has lost since the last version, where that is more than it may."""
-    lost = history.lost(record.samples, record.config)
-    if lost is None or lost.share <= record.config.source.may_shrink:
+    lost = history.lost(samples, config)
+    if lost is None or lost.share <= config.source.may_shrink:
         return ""
     words = lost.words[0].upper() + lost.words[1:]
     return f"**{words}.** Resume only if that is meant (`source.may_shrink`).\n\n"
@@ -227,7 +248,7 @@ def result_markdown(run: Summary, begun: datetime) -> str:
     return (
         f"## {dataset.name}, version {dataset.version}\n\n"
         f"**{dataset.records:,} records** of {usable:,} usable images, instructed for **{dollars(run.money.paid)}**; "
-        f"all of them would have cost about {dollars(run.money.everything)}. {_cap_words(run.record, 0.0)}\n\n"
+        f"all of them would have cost about {dollars(run.money.everything)}. {_cap_words(run.record.config, 0.0)}\n\n"
         f"{_unchanged(dataset, begun)}{since}: {counts}. {run.over_budget}\n\n"
         f"- {_report_words(run.record)}\n- The dataset: `{dataset.uri}`\n\n{_refused(run)}"
     )

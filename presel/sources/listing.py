@@ -21,6 +21,7 @@ from presel.concurrency import progress
 from presel.config.keys import digest, image_id
 from presel.images import Reason, not_an_image_by_name
 from presel.sources import Source
+from presel.sources.captions import is_caption
 from presel.storage import Entry
 from presel.tables.ordered import Ordered
 from presel.tables.schemas import CATALOG
@@ -41,6 +42,8 @@ class Listing:
     """Objects listed, rejects included; one that has several tasks counts in each."""
     absent: int = 0
     """Keys that the mapping names and the source does not hold."""
+    captions: set[bytes] = field(default_factory=set)
+    """Ids of the texts beside pictures (`source.captions`), which are no part of the pool."""
     digest: str = ""
     """The same for the same objects and etags, in whatever order they were listed."""
 
@@ -50,7 +53,7 @@ def take_listing(source: Source, store: str, folder: Path) -> Listing:
     and is to stay until the listing has been used."""
     listing = Listing(Ordered(folder, CATALOG, "key", "task"))
     counts: Counter[str] = Counter()
-    for rows in _batches(source, store, listing.rejects, counts):
+    for rows in _batches(source, store, listing, counts):
         listing.images.add(rows)
     listing.rejects = _once(listing.rejects, counts)
     if any(_repeats(rows).num_rows for rows in listing.images.ranges()):
@@ -71,6 +74,8 @@ def _digest(listing: Listing, folder: Path) -> str:
     with TemporaryFile(dir=folder) as said:
         encode_pieces(said, named, _NAMED)
         said.write(refused.encode())
+        for ident in sorted(listing.captions):
+            said.write(ident)
         return digest(said)
 
 
@@ -112,16 +117,19 @@ def _distinct(ordered: pa.ChunkedArray) -> int:
     return len(values) and 1 + (pc.sum(pc.not_equal(values[1:], values[:-1])).as_py() or 0)
 
 
-def _batches(source: Source, store: str, rejects: list[dict[str, Any]], counts: Counter[str]) -> Iterator[pa.Table]:
+def _batches(source: Source, store: str, listing: Listing, counts: Counter[str]) -> Iterator[pa.Table]:
     columns: dict[str, list[str | int]] = {name: [] for name in CATALOG.names}
     mapped = source.task_map is not None
     for seen, (key, task, entry) in enumerate(source.entries(without=store), start=1):
+        if is_caption(source.config, key):
+            listing.captions.add(bytes.fromhex(image_id(readable(key), entry.etag)))
+            continue
         counts[readable(task)] += 1
         refused = _refused(key, task, entry, mapped)
         ident = image_id(readable(key), entry.etag, task if mapped else "")
         if refused:
             reason, detail = refused
-            rejects.append(
+            listing.rejects.append(
                 {"task": readable(task), "key": readable(key), "id": ident, "reason": reason, "detail": detail}
             )
             continue

@@ -53,6 +53,11 @@ class Source:
         """The file that says which task an object belongs to, read when it is first asked; None where the key says it."""
         return load_task_map(self.config, self._store.uri) if self.config.mapping else None
 
+    @property
+    def root(self) -> str:
+        """Its address."""
+        return self._store.uri
+
     def entries(self, without: str | None = None) -> Iterator[tuple[str, str, Entry]]:
         """(key, task, entry) of every object, once for each of its tasks, streaming, in no particular order.
 
@@ -96,6 +101,15 @@ class Source:
                 if entry is not None and entry.size == len(wanted.settled) and may_be(entry.etag, wanted.settled):
                     return Rejected(Reason.CHANGED, "the image is not the one that was embedded and chosen")
         return got
+
+    def beside(self, key: str, most: int) -> bytes:
+        """An object that is no picture, or the first `most` bytes of it and one more. Raises what a store's reading raises."""
+        with self._store.open(key) as file:
+            return file.read(most + 1)
+
+    def excuse(self, error: StorageUnavailable) -> Rejected:
+        """The reject that a read becomes which failed at every attempt; raises the error where it is the store that fails."""
+        return self._patience.excuse(error)
 
     def _fetched(self, key: str, etag: str | None, wanted: Wanted) -> bytes | Rejected:
         """What is read, read again as often as it takes, up to three times.

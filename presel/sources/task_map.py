@@ -39,7 +39,7 @@ class TaskMap:
                 key = relative(named, self._root)
                 if len(self.examples) < EXAMPLES:
                     self.examples.append(key)
-                self._keys.append(_hashed(key))
+                self._keys.append(hashed(key))
                 self._tasks.append(self._codes.setdefault(task, len(self._codes)))
 
     def complete(self, digest: str) -> None:
@@ -60,7 +60,7 @@ class TaskMap:
 
     def tasks_of(self, key: str) -> tuple[str, ...]:
         """Sorted; none for a key that is not named."""
-        wanted = _hashed(key)
+        wanted = hashed(key)
         first = last = bisect_left(self._keys, wanted)
         while last < len(self._keys) and self._keys[last] == wanted:
             last += 1
@@ -75,7 +75,7 @@ def relative(named: str, root: str) -> str:
     return path
 
 
-def _hashed(key: str) -> int:
+def hashed(key: str) -> int:
     """Of its composed form: a Mac writes `é` as two characters, most datasets as one. A backslash is a slash."""
     key = unicodedata.normalize("NFC", key).replace("\\", "/")
     return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

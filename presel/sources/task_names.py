@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
@@ -20,10 +20,11 @@ from presel.config.keys import short_digest
 from presel.errors import ConfigError
 from presel.sources import mapping, records
 from presel.sources.mapping import MappingFile
-from presel.sources.task_map import Pairs, TaskMap, relative
+from presel.sources.task_map import Pairs, TaskMap, hashed, relative
 
 SINGLE_TASK = "all"
 _COLUMNS = ("key", "task")
+Row = tuple[str | None, ...]
 
 
 def first_folder(key: str) -> tuple[str, ...]:
@@ -56,52 +57,69 @@ def load_task_map(config: SourceConfig, root: str) -> TaskMap:
     return found
 
 
+def captions_of(config: SourceConfig, root: str, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The text in the mapping's column `source.caption_field` for each wanted (key, task) that has one; the first counts.
+
+    Raises ConfigError where there is no such column.
+    """
+    root = root.rstrip("/") + "/"
+    named = {(hashed(key), task): (key, task) for key, task in wanted}
+    found: dict[tuple[str, str], str] = {}
+    for one in mapping.files(config):
+        with one.opened() as file:
+            for key, task, text in _table(one, file, (*_COLUMNS, config.caption_field)):
+                place = named.get((hashed(relative(key, root)), task)) if key and task else None
+                if place and text:
+                    found.setdefault(place, text)
+    return found
+
+
 def _pairs(tasks: str, one: MappingFile, file: BinaryIO, named: str, root: str) -> Pairs:
     if tasks == "llava":
         return records.llava_tasks(records.parse(file, one.where), named, SINGLE_TASK, partial(relative, root=root))
     if tasks == "vision_flan":
         return records.vision_flan_tasks(records.parse(file, one.where), named)
-    return _table(one, file)
+    return ((key, task) for key, task in _table(one, file, _COLUMNS))
 
 
-def _table(one: MappingFile, file: BinaryIO) -> Iterator[tuple[str | None, str | None]]:
+def _table(one: MappingFile, file: BinaryIO, columns: tuple[str, ...]) -> Iterator[Row]:
     readers = {"csv": _csv, "jsonl": _json_lines, "ndjson": _json_lines, "parquet": _parquet}
     if one.kind not in readers:
         kinds = ".csv, .jsonl, .ndjson or .parquet"
         raise ConfigError("unknown kind of table", where=one.where, expected=kinds, got=f".{one.kind}")
     try:
-        for pair in readers[one.kind](file, one.where):
-            if not all(value is None or isinstance(value, str) for value in pair):
-                raise ValueError(f"{pair[0]!r}: {pair[1]!r}")
-            yield pair
+        for row in readers[one.kind](file, one.where, columns):
+            if not all(value is None or isinstance(value, str) for value in row):
+                raise ValueError(": ".join(map(repr, row)))
+            yield row
     except (pa.ArrowException, csv.Error, KeyError, ValueError) as error:
         raise ConfigError(
             "the mapping cannot be read as a table",
             where=one.where,
-            expected="columns `key` and `task`, both text",
+            expected=f"columns {', '.join(f'`{name}`' for name in columns)}, all text",
             got=str(error)[:300],
         ) from error
 
 
-def _csv(file: BinaryIO, _: str) -> Iterator[tuple[str | None, str | None]]:
+def _csv(file: BinaryIO, _: str, columns: tuple[str, ...]) -> Iterator[Row]:
     # A spreadsheet begins its file with a byte order mark and ends lines with two characters.
     text = io.TextIOWrapper(file, "utf-8-sig", newline="")
     rows = csv.DictReader(text)
-    if not set(_COLUMNS) <= set(rows.fieldnames or ()):
+    if not set(columns) <= set(rows.fieldnames or ()):
         raise KeyError(f"columns {', '.join(rows.fieldnames or ()) or 'none'}")
     for row in rows:
-        yield row["key"], row["task"]
+        yield tuple(row[name] for name in columns)
     text.detach()  # it would close the file
 
 
-def _json_lines(file: BinaryIO, where: str) -> Iterator[tuple[str | None, str | None]]:
+def _json_lines(file: BinaryIO, where: str, columns: tuple[str, ...]) -> Iterator[Row]:
     for record in records.parse(file, where):
-        yield record.get("key"), record.get("task")
+        yield tuple(record.get(name) for name in columns)
 
 
-def _parquet(file: BinaryIO, _: str) -> Iterator[tuple[str | None, str | None]]:
+def _parquet(file: BinaryIO, _: str, columns: tuple[str, ...]) -> Iterator[Row]:
     table = pq.ParquetFile(file, pre_buffer=False)
-    if not set(_COLUMNS) <= set(table.schema_arrow.names):
+    if not set(columns) <= set(table.schema_arrow.names):
         raise KeyError(f"columns {', '.join(table.schema_arrow.names)}")
-    for batch in table.iter_batches(20_000, columns=list(_COLUMNS), use_threads=False):
-        yield from zip(*(batch[name].cast(pa.string()).to_pylist() for name in _COLUMNS), strict=True)
+    for batch in table.iter_batches(20_000, columns=list(columns), use_threads=False):
+        yield from zip(*(batch[name].cast(pa.string()).to_pylist() for name in columns), strict=True)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -53,8 +53,38 @@ _REPORT_EVERY = 0.5
 _COLUMNS = ["sample_id", "task", "key", "content", "cluster", "order", "picked"]
 
 
+class InstructStage(unfinished.OpenStage[P]):
+    """A stage whose key also holds the texts beside the pictures, where a prompt shows them: the catalog's covers them."""
+
+    def key(self, inputs: Mapping[str, Any]) -> str:
+        named = {name: value for name, value in inputs.items() if name != "catalog"}
+        catalog, generator, source = inputs.get("catalog"), inputs["generator"], inputs["source"]
+        tasks = [part.label for part in inputs["wanted"].parts]
+        if catalog is not None and any(generator.prompt_of(task).uses_caption for task in tasks):
+            named["captions"] = [catalog.key, source.captions, source.caption_field]
+        return super().key(named)
+
+    def missing(
+        self,
+        wanted: Sequence[TableRef],
+        source: SourceConfig,
+        generator: GeneratorConfig,
+        images: ImageConfig,
+        catalog: TableRef,
+    ) -> list[TableRef]:
+        """Those of `wanted` whose instructions are not all there."""
+        inputs = {"source": source, "generator": generator, "images": images, "catalog": catalog}
+        keys = ((ref, self.key({"wanted": ref, **inputs})) for ref in wanted)
+        return [ref for ref, key in keys if table_store.find(ref.store, self.name, key) is None]
+
+
 def _instruct(
-    out: Output, wanted: TableRef, source: SourceConfig, generator: GeneratorConfig, images: ImageConfig
+    out: Output,
+    wanted: TableRef,
+    source: SourceConfig,
+    generator: GeneratorConfig,
+    images: ImageConfig,
+    catalog: TableRef | None = None,  # noqa: ARG001 - it is in the key
 ) -> None:
     """INSTRUCTIONS for as many samples of one task as `wanted` (REFERENCE or SELECTION) has picked, sorted by sample id.
 
@@ -85,8 +115,8 @@ def _instruct(
         log.warning(said, wanted.label, facts["pending"], picked)
 
 
-instruct = unfinished.OpenStage(_instruct, "instruct", 2, lacks="unanswered")
-"""instruct(wanted, source, generator, images) -> TableRef of INSTRUCTIONS."""
+instruct = InstructStage(_instruct, "instruct", 2, lacks="unanswered")
+"""instruct(wanted, source, generator, images, catalog) -> TableRef of INSTRUCTIONS."""
 
 
 @contextmanager

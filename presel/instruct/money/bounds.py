@@ -8,9 +8,12 @@ from math import fsum
 from presel.config import GeneratorConfig
 from presel.instruct.money.prices import Estimator, price_of
 from presel.instruct.questions.request import opening
+from presel.sources.captions import LONGEST
 
 _ANY_CONTENT = "0" * 64
 """A request's size does not depend on which picture it is about."""
+_DEAREST_CAPTION = LONGEST * '"'
+"""Two bytes a letter, as it is sent."""
 
 
 ROOM = 12
@@ -48,7 +51,7 @@ def _dialogue(task: str, generator: GeneratorConfig) -> float:
     if generator.by_people(task):
         return for_a_person(generator)
     estimator = Estimator(price_of(generator))
-    request = opening(_ANY_CONTENT, task, generator)
+    request = opening(_ANY_CONTENT, task, generator, caption=_DEAREST_CAPTION)
     cost = estimator.cost(request)
     judged = generator.prompt_of(task).judge
     return 2 * cost + estimator.price.of(request.output_limit, 0) if judged else cost

@@ -2,8 +2,8 @@
 
 A prompt is part of a request's key, so a changed word asks anew and an unchanged one never does. What a person may change
 is in the configuration (kind, turns, language, `system`, `template`); everything else a template sees is a constant of the
-task. It never sees the image's name, its place in the pool or the date: such a prompt would make two equal images two
-different requests, and pay twice.
+task, or `caption`: the text beside the picture, which is data and no template. It never sees the image's name, its place in
+the pool or the date: such a prompt would make two equal images two different requests, and pay twice.
 
 The templates run in Jinja2's sandbox with undefined names as errors: a configuration may come from the Prefect UI, and a
 typing mistake must not become 600,000 prompts with a hole in them.
@@ -15,7 +15,7 @@ import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
@@ -97,9 +97,10 @@ for _dear in ("lipsum", "cycler", "joiner", "namespace"):
 
 
 @lru_cache(maxsize=1024)
-def render(prompt: PromptConfig, task: str) -> tuple[str, str]:
-    """The system and the user message for images of one task, compiled once a task.
+def render(prompt: PromptConfig, task: str, caption: str | None = None) -> tuple[str, str]:
+    """The system and the user message for images of one task, or for one of them where its `caption` is shown.
 
+    Without a caption the name is undefined: a template may ask whether it is (`{% if caption is defined %}`).
     Raises ConfigError for a template that does not render.
     """
     kind = KINDS[prompt.kind]
@@ -109,7 +110,9 @@ def render(prompt: PromptConfig, task: str) -> tuple[str, str]:
         )
     if prompt.check_language:
         known(prompt.language, f"generator.prompt.language of task {task}")
-    values = {"task": task, "turns": prompt.turns, "language": prompt.language}
+    values: dict[str, object] = {"task": task, "turns": prompt.turns, "language": prompt.language}
+    if caption is not None:
+        values["caption"] = caption
     return (
         _fill(prompt.system or kind.system, values, f"generator.prompt.system of task {task}") + _examples(prompt),
         _fill(prompt.template or kind.user, values, f"generator.prompt.template of task {task}"),
@@ -123,6 +126,11 @@ def _examples(prompt: PromptConfig) -> str:
     answers = [{"turns": [turn.model_dump() for turn in example]} for example in prompt.examples]
     written = "\n".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
     return f"\nAnswers about other images, as they should be:\n{written}"
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str) -> Template:
+    return _environment.from_string(template)
 
 
 def _fill(template: str, values: dict[str, object], where: str) -> str:
@@ -139,14 +147,14 @@ def _fill(template: str, values: dict[str, object], where: str) -> str:
 
     try:
         pieces, length = [], 0
-        for piece in _environment.from_string(template, {"range": counted}).generate(values):
+        for piece in _compiled(template).generate({**values, "range": counted}):
             pieces.append(piece)
             length += len(piece)
             if length > _LONGEST:
                 raise SecurityError(f"it makes more than {_LONGEST:,} characters")
         return "".join(pieces)
     except Exception as error:
-        known = ", ".join(sorted(values))
+        known = ", ".join(sorted({*values, "caption"}))
         said = f"{type(error).__name__}: {error}" if not isinstance(error, TemplateError) else str(error)
         raise ConfigError(
             f"the template does not render: {said[:300]}", where=where, fix=f"it may use {known}"

@@ -145,14 +145,21 @@ class Request:
         return b"".join((before, b'"url":"data:image/jpeg;base64,', picture, b'"', after))
 
 
-def opening(content: str, task: str, generator: GeneratorConfig, picture_version: int = API_VERSION) -> Request:
+def opening(
+    content: str,
+    task: str,
+    generator: GeneratorConfig,
+    picture_version: int = API_VERSION,
+    caption: str | None = None,
+) -> Request:
     """The first request about an image of a task.
 
-    `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them.
+    `content` is the SHA-256 of the image's bytes; `picture_version` names the code that makes the sent picture from them;
+    `caption` is the text beside it. Where a prompt shows that, its words are in the key like all that is sent.
     Raises ConfigError for a template that does not render and for a schema that is none.
     """
     prompt = generator.prompt_of(task)
-    system, user = render(prompt, task)
+    system, user = render(prompt, task, caption if prompt.uses_caption else None)
     if generator.writer(prompt) == PEOPLE:
         return for_people(content, system, user)
     picture = {"type": "image_url", "image_url": {"url": PICTURE + content, "detail": generator.image_detail}}
