@@ -1,18 +1,23 @@
-"""`presel doctor`: does everything that a run needs answer? One line each, with the fix. Costs nothing, changes nothing.
+"""`presel doctor`: does everything that a run needs answer? One line each, with the fix, and how to go on without it. Costs
+nothing, changes nothing.
 
-(The store check writes one small object and deletes it: being able to write is the question.)
+All are asked at once and none is waited for longer than `--patience`. What is late on the network is an error; a model that is
+late is still being read or fetched. (The store check writes one small object and deletes it: being able to write is the
+question.)
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -24,8 +29,21 @@ from presel.config.file import load
 from presel.errors import AlreadyExists, MissingExtra, PreselError, __version__, require
 from presel.storage import trust
 
-_ANSWER, _PATIENCE = 5.0, 60.0
-"""Seconds for an answer over the network, and for everything together, which loads an encoder."""
+PATIENCE = 5.0
+"""Seconds for each check."""
+_AT_WORK = ("encoder", "reference", "gpu")
+"""Checks that read models: to be late is no fault."""
+_WITHOUT = {
+    "source": "`presel demo` runs on pictures of its own",
+    "store": "a folder will do for one machine",
+    "credentials": "`presel plan` needs none",
+    "endpoint": "`presel plan` needs none, and `presel demo endpoint` stands in for one",
+    "prices": "`generator.prices` names one; both 0 for a server of your own",
+    "encoder": "`encoder.name: builtin` needs no weights",
+    "reference": "`reference_model.precomputed` takes scores from a file, `reference_model.served` from a server",
+    "server": "without PREFECT_API_URL each run starts a private one",
+}
+"""How to go on without what a check did not find."""
 Level = Literal["ok", "warning", "error"]
 
 
@@ -36,13 +54,18 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_json: AsJson = False) -> None:  # noqa: B006
+def doctor(
+    config: ConfigPath = DEFAULT_CONFIG,
+    overrides: Overrides = [],  # noqa: B006
+    patience: Annotated[float, typer.Option(help="Seconds for each check; more lets models be fetched.")] = PATIENCE,
+    as_json: AsJson = False,
+) -> None:
     """Does everything that a run needs answer, from the source to the Prefect server? Exit code 1 if something is amiss."""
     from presel.cli.prefect_run import directly_to_loopback
 
     settings = load(config, overrides)
     directly_to_loopback()
-    findings = [Finding("config", "ok", f"{config} is valid"), *_all_at_once(settings)]
+    findings = [Finding("config", "ok", f"{config} is valid"), *_all_at_once(settings, patience)]
 
     def words() -> None:
         marks = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "error": "[red]error  [/]"}
@@ -55,24 +78,57 @@ def doctor(config: ConfigPath = DEFAULT_CONFIG, overrides: Overrides = [], as_js
         raise typer.Exit(1)
 
 
-def _all_at_once(settings: RefreshConfig) -> list[Finding]:
+def _all_at_once(settings: RefreshConfig, patience: float) -> list[Finding]:
     """Every check in a thread of its own, so that one thing which does not answer is not waited for by the others."""
-    done: dict[str, Finding] = {}
+    done = {
+        check.__name__: _tried(check, settings) for check in (install, network)
+    }  # before Prefect is told its settings
+    _import_what_is_needed(settings)
 
     def tried(check: Callable[[RefreshConfig], Finding]) -> None:
         done[check.__name__] = _tried(check, settings)
 
-    threads = [threading.Thread(target=tried, args=(check,), daemon=True) for check in CHECKS]
+    asked = [check for check in CHECKS if check.__name__ not in done]
+    threads = [threading.Thread(target=tried, args=(check,), daemon=True) for check in asked]
     for thread in threads:
         thread.start()
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
-    late = "look at what it names in the configuration, and at the network"
-    return [
-        done.get(check.__name__) or Finding(check.__name__, "error", f"no answer within {_PATIENCE:.0f} s", late)
-        for check in CHECKS
-    ]
+    found = ((check.__name__, done.get(check.__name__) or _late(check.__name__, patience)) for check in CHECKS)
+    return [_with_another_way(name, finding) for name, finding in found]
+
+
+def _import_what_is_needed(settings: RefreshConfig) -> None:
+    """One after the other and before the clock runs: imports wait for one another anyway."""
+    from presel.cli.prefect_run import quiet
+
+    modules = ["presel.instruct.endpoint.client", "genai_prices", "torch"]
+    modules += ["boto3"] if "s3://" in f"{settings.store} {settings.source.uri}" else []
+    modules += ["transformers"] if settings.reference_model.precomputed is None else []
+    for module in modules:
+        with suppress(ImportError, PreselError):
+            importlib.import_module(module)
+    with suppress(PreselError):
+        quiet()
+
+
+def _late(check: str, patience: float) -> Finding:
+    if check in _AT_WORK:
+        fix = "a run waits for it; `presel doctor --patience 900` fetches it now"
+        return Finding(check, "warning", f"not read within {patience:g} s", fix)
+    fix = "look at what the configuration names there, and at the network"
+    return Finding(check, "error", f"no answer within {patience:g} s", fix)
+
+
+def _with_another_way(name: str, finding: Finding) -> Finding:
+    another = _WITHOUT.get(name, "")
+    if finding.level == "ok" or finding.check == "gpu" or not another or another in finding.fix:
+        return finding
+    late_model = finding.level == "warning" and name in _AT_WORK and finding.said.startswith("not read")
+    if finding.level != "error" and not late_model:
+        return finding
+    return finding._replace(fix="; ".join(filter(None, [finding.fix, another])))
 
 
 def _tried(check: Callable[[RefreshConfig], Finding], settings: RefreshConfig) -> Finding:
@@ -81,6 +137,8 @@ def _tried(check: Callable[[RefreshConfig], Finding], settings: RefreshConfig) -
     except PreselError as error:
         where = f"{error.where}: " if error.where else ""
         return Finding(check.__name__, "error", f"{where}{error.what}", error.fix or "")
+    except Exception as error:  # a check of one thing must not hide the others
+        return Finding(check.__name__, "error", f"{type(error).__name__}: {error}"[:300])
 
 
 def install(_settings: RefreshConfig) -> Finding:
@@ -123,7 +181,7 @@ def credentials(settings: RefreshConfig) -> Finding:
     if settings.generator.only_people:
         return Finding("api key", "ok", "none is needed: people write the instructions")
     if not os.environ.get(name):
-        return Finding("api key", "error", f"${name} is not set", f"export {name}=...; `presel plan` needs none")
+        return Finding("api key", "error", f"${name} is not set", f"export {name}=...")
     return Finding("api key", "ok", f"${name} is set")
 
 
@@ -148,12 +206,15 @@ def _answers(
     import httpx2
 
     try:
-        how: dict[str, Any] = {"timeout": _ANSWER, "verify": trust.context()}
-        answer = httpx2.get(f"{url}/models", headers=dict(headers), params=dict(query or {}), **how)
+        how: dict[str, Any] = {"timeout": PATIENCE, "verify": trust.context()}
+        with httpx2.stream("GET", f"{url}/models", headers=dict(headers), params=dict(query or {}), **how) as answer:
+            status = answer.status_code  # of the body, which may be of any size, nothing is needed
     except httpx2.HTTPError as error:
         return Finding(check, "error", f"{url} does not answer ({type(error).__name__})", f"check {field}")
-    if answer.status_code in (401, 403):
-        return Finding(check, "error", f"{url} refuses the key ({answer.status_code})", f"check ${key_variable}")
+    if status in (401, 403):
+        return Finding(check, "error", f"{url} refuses the key ({status})", f"check ${key_variable}")
+    if status >= 500 or status == 407:
+        return Finding(check, "error", f"{url} answers with {status}", f"check {field}, and the proxy if there is one")
     return Finding(check, "ok", f"{url} answers")
 
 
@@ -216,7 +277,8 @@ def network(_settings: RefreshConfig) -> Finding:
     """What stands between this machine and the others: whose certificates count, which proxy is gone through."""
     found = trust.named()
     trust.bundle()
-    said = [f"certificates of {path} ({name}) are trusted beside the usual ones" for name, path in found.items()]
+    names = {path: [name for name in found if found[name] == path] for path in found.values()}
+    said = [f"certificates of {path} ({', '.join(names[path])}) are trusted beside the usual ones" for path in names]
     proxies = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if os.environ.get(name)]
     said += [f"{' and '.join(proxies)} for other machines, none for this one"] if proxies else []
     return Finding("network", "ok", "; ".join(said) or "the usual certificates, no proxy")
@@ -247,7 +309,7 @@ def server(settings: RefreshConfig) -> Finding:
     if not url:
         return Finding("prefect", "ok", _private())
     try:
-        httpx.get(f"{url}/health", timeout=_ANSWER, verify=trust.context()).raise_for_status()
+        httpx.get(f"{url}/health", timeout=PATIENCE, verify=trust.context()).raise_for_status()
     except httpx.HTTPError as error:
         fix = "start it with `prefect server start`, or unset PREFECT_API_URL"
         return Finding("prefect", "error", f"{url} does not answer ({type(error).__name__})", fix)
