@@ -25,6 +25,9 @@ def export(
         list[str] | None, typer.Option("--for", help=f"{', '.join(_NAMES)}, or all. May be repeated. Default: hf.")
     ] = None,
     validation: Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of the images held out.")] = None,
+    min_visual_dependency: Annotated[
+        int | None, typer.Option(min=1, max=5, help="Leave out what a judge rated lower (`judge: rate`).")
+    ] = None,
     longest: Annotated[int | None, typer.Option(min=16, help="Shrink pictures to so many pixels.")] = None,
     jpeg: Annotated[int | None, typer.Option(min=1, max=100, help="Quality of what must be written anew.")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload the folder to this data set of the hub.")] = None,
@@ -36,7 +39,13 @@ def export(
     from presel.export import export_version
 
     settings = asked_for(
-        load(config, overrides), to=to, formats=trainers, validation=validation, longest=longest, jpeg=jpeg
+        load(config, overrides),
+        to=to,
+        formats=trainers,
+        validation=validation,
+        longest=longest,
+        jpeg=jpeg,
+        min_visual_dependency=min_visual_dependency,
     )
     dataset = published(settings.store, settings.dataset.name, version)
     with Live(complaints) as live, listening(live):

@@ -31,6 +31,13 @@ class ExportConfig(Section):
         le=1,
         description="cosine from which two images stay on one side; selection.near_duplicate where that is lower",
     )
+    min_visual_dependency: int | None = Field(
+        None,
+        ge=1,
+        le=5,
+        description="leave out records whose least rating of visual dependency is lower, or that nobody has rated "
+        "(`judge: rate`); null: all records",
+    )
     longest: int | None = Field(None, ge=16, description="pixels; a picture whose longer side has more is shrunk")
     jpeg: int | None = Field(
         None, ge=1, le=100, description="quality of pictures that must be written anew; null: PNG, without loss"

@@ -89,8 +89,18 @@ class PromptConfig(Section):
     )
     judge: str | None = Field(
         None,
-        description="criteria in words: a second, paid request asks the model whether the turns meet them; null: none",
+        description="criteria in words: a second, paid request asks the model whether the turns meet them; `rate`: it rates "
+        "each turn from 1 to 5 in four respects, and nothing is rejected; null: none",
     )
+    reject_below: Annotated[Annotated[int, Field(ge=2, le=5)] | None, InKeyUnless(None)] = Field(
+        None, description="with `judge: rate`: what is rated lower in any respect is rejected after all; null: nothing"
+    )
+
+    @model_validator(mode="after")
+    def _ratings_have_a_rater(self) -> PromptConfig:
+        if self.reject_below is not None and self.judge != "rate":
+            raise ValueError("`reject_below` is about ratings: set `judge: rate`")
+        return self
 
     @property
     def uses_caption(self) -> bool:
@@ -222,6 +232,8 @@ class GeneratorConfig(Section):
         for prompt in (self.prompt, *self.prompts.values()):
             if self.writer(prompt) == "people" and (prompt.judge or prompt.answer_schema):
                 raise ValueError("people write plain turns: `judge` and `answer_schema` are for `by: api`")
+            if self.writer(prompt) == "people" and prompt.uses_caption:
+                raise ValueError("people are not shown the text beside a picture yet: `caption` is for `by: api`")
             if self.writer(prompt) == "people" and self.people.hourly_rate is None:
                 raise ValueError(
                     "people are asked, but not what an hour costs: set `people.hourly_rate` (0: volunteers)"

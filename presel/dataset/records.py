@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from presel.dataset.trainer_formats import DIGEST, RECORDS
 from presel.errors import IntegrityError
+from presel.tables.ratings import FIELDS
 from presel.tables.schemas import REJECTS, SELECTION, TEXT, rows_of
 
 WHERE = "presel.dataset.records"
@@ -25,14 +26,20 @@ _PLACE = ("cluster", "centrality", "rank")
 
 
 def records(
-    reference: pa.Table, selected: pa.Table, chosen: pa.Table, relevance: pa.Table, plain: pa.Table, plan: pa.Table
+    reference: pa.Table,
+    selected: pa.Table,
+    chosen: pa.Table,
+    relevance: pa.Table,
+    plain: pa.Table,
+    rated: pa.Table,
+    plan: pa.Table,
 ) -> pa.Table:
     """RECORDS of all instructions with their scores, places and weights, ordered by `sample_id`.
 
-    `reference` and `selected` are INSTRUCTIONS, `plain` is PLAIN (`presel.dataset.plain`); all but the plan may be the rows
-    of some samples alone. Raises IntegrityError when a sample occurs twice, was selected without a row in `chosen`, or belongs
-    to a task that the plan lacks. Columns are joined and ordered in Arrow: with dictionaries, publishing 150,000 records took
-    twice the memory.
+    `reference` and `selected` are INSTRUCTIONS, `plain` is PLAIN (`presel.dataset.plain`), `rated` RATINGS; all but the plan
+    may be the rows of some samples alone. Raises IntegrityError when a sample occurs twice, was selected without a row in
+    `chosen`, or belongs to a task that the plan lacks. Columns are joined and ordered in Arrow: with dictionaries, publishing
+    150,000 records took twice the memory.
     """
     scored = _with(reference, relevance, "sample_id", _SCORE)
     placed = _with(selected, chosen, "sample_id", (*_PLACE, "kept"))
@@ -43,6 +50,7 @@ def records(
     ]
     rows = _with(pa.concat_tables(parts, promote_options="default"), plan, "task", ("weight",))
     rows = _with(rows, plain, "sample_id", ("plain",))
+    rows = _with(rows, rated, "sample_id", [name for name, _ in FIELDS])
     ordered = rows.rename_columns({"content": DIGEST}).select(RECORDS.names).take(pc.sort_indices(rows["sample_id"]))
     _check(ordered, chosen, plan)
     return ordered.cast(RECORDS)

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from presel.dataset.texts import neutral
+from presel.tables.ratings import FIELDS
 from presel.tables.schemas import INSTRUCTIONS, INT, REAL, TEXT
 
 MARKER = "<image>"
@@ -50,6 +51,7 @@ RECORDS = pa.schema(
         ("input_tokens", INT),
         ("output_tokens", INT),
         ("cost_usd", REAL),  # when it was bought
+        *FIELDS,  # ratings of a judge, 1 to 5
     ]
 )
 """`data.parquet` of a dataset version: one row a sample, ordered by `sample_id`."""

@@ -54,12 +54,26 @@ def export_dataset(
     place.begin()
     with versions.opened(dataset, "data.parquet") as data:
         how = Writing(export.longest, export.jpeg)
-        job = Job(dataset, about, source, place, how, split, data, "", _home(place))
+        job = Job(dataset, about, source, place, how, split, data, "", _home(place), export.min_visual_dependency)
+        _check_ratings(job)
         _write(job, export)
         counts = job.counts
     place.finish({"records": counts, "held_out": len(split.held), "presel": __version__})
     _say(dataset, f"exported to {place.store.uri}")
     return place.store.uri
+
+
+def _check_ratings(job: Job) -> None:
+    """Raises ConfigError where a rating is asked for and none is there, or none is high enough."""
+    if job.least is None or (job.rated and next(job.records(), None) is not None):
+        return
+    raise ConfigError(
+        f"no record is rated {job.least} or more for visual dependency"
+        if job.rated
+        else "nobody has rated this version",
+        where="export.min_visual_dependency",
+        fix="lower it" if job.rated else "set `generator.prompt.judge: rate`, and run again; or leave it out",
+    )
 
 
 def _write(job: Job, export: ExportConfig) -> None:
@@ -79,6 +93,7 @@ def _promise(dataset: DatasetRef, export: ExportConfig, about: DatasetConfig, sp
         "pictures": Writing(export.longest, export.jpeg).spec,
         "held_out": digest("\n".join(sorted(split.held)).encode()),
         "about": about.model_dump(mode="json"),
+        **({} if export.min_visual_dependency is None else {"min_visual_dependency": export.min_visual_dependency}),
     }
 
 

@@ -17,7 +17,7 @@ from presel.export.likeness import Split
 from presel.export.pictures import Writing
 from presel.export.place import Place
 from presel.export.reading import Finished, Reader, read_ahead
-from presel.export.record import Copied, Record, Wanted, records_of
+from presel.export.record import Copied, Record, Wanted, is_rated, records_of
 from presel.tables import DatasetRef
 
 Side = Literal["train", "validation"]
@@ -45,6 +45,8 @@ class Job:
     """Of this format below the place, with a slash at its end; empty where it is alone."""
     home: str
     """Where the place is on the machine that trains, for commands."""
+    least: int | None = None
+    """Rating of visual dependency that a record must have."""
     extensions: dict[str, str] = field(default_factory=dict)
     """Of pictures that lie in `images`, by name."""
 
@@ -69,12 +71,17 @@ class Job:
 
     @cached_property
     def counts(self) -> dict[Side, int]:
-        held = sum(self._is_held_out(record) for record in records_of(self.data))
-        return {"train": self.dataset.records - held, "validation": held}
+        held = [self._is_held_out(record) for record in self.records()]
+        return {"train": len(held) - sum(held), "validation": sum(held)}
+
+    @cached_property
+    def rated(self) -> bool:
+        """Whether a judge has rated records of this version."""
+        return is_rated(self.data)
 
     def records(self, side: Side | None = None) -> Iterator[Record]:
         """Records of one side, or all, by id."""
-        for record in records_of(self.data):
+        for record in records_of(self.data, self.rated, self.least):
             if side is None or self._is_held_out(record) == (side == "validation"):
                 yield record
 

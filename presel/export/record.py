@@ -8,12 +8,18 @@ question without any is a record, too, and each format says what it makes of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow.parquet as pq
 
 from presel.dataset.rows import rows
 from presel.dataset.texts import neutral
 from presel.dataset.trainer_formats import DIGEST
+from presel.tables.ratings import FIELDS
+
+RATED_BY = "visual_dependency_min"
+"""The rating that records are chosen by."""
 
 
 class Wanted(NamedTuple):
@@ -33,6 +39,8 @@ class Record:
     task: str
     turns: tuple[tuple[str, str], ...]
     wanted: tuple[Wanted, ...]
+    ratings: Mapping[str, Any] = field(default_factory=dict)
+    """The columns of ratings, in a version that has any."""
 
 
 class Copied(NamedTuple):
@@ -49,14 +57,28 @@ class Copied(NamedTuple):
 
 
 COLUMNS = ("sample_id", "task", "key", DIGEST, "turns")
+_RATED = tuple(name for name, _ in FIELDS)
 
 
-def records_of(data: BinaryIO) -> Iterator[Record]:
-    """Records of an open `data.parquet`, in its order: by id."""
-    return map(record_of, rows(data, COLUMNS))
+def is_rated(data: BinaryIO) -> bool:
+    """Whether any record of an open `data.parquet` has ratings; versions of presel 0.1 have no such columns."""
+    if RATED_BY not in pq.read_schema(data).names:
+        return False
+    return any(row[RATED_BY] is not None for row in rows(data, (RATED_BY,)))
+
+
+def records_of(data: BinaryIO, rated: bool = False, least: int | None = None) -> Iterator[Record]:
+    """Records of an open `data.parquet`, in its order: by id. With ratings if it is `rated`.
+
+    `least`: the rating of visual dependency that they must have.
+    """
+    for row in rows(data, (*COLUMNS, *_RATED) if rated else COLUMNS):
+        if least is None or (row[RATED_BY] or 0) >= least:
+            yield record_of(row)
 
 
 def record_of(row: Mapping[str, Any]) -> Record:
     """A row of RECORDS as a record."""
+    ratings = {name: row[name] for name in _RATED if name in row}
     turns = tuple((neutral(turn["question"]), neutral(turn["response"])) for turn in row["turns"])
-    return Record(row["sample_id"], row["task"], turns, (Wanted(row["sample_id"], row["key"], row[DIGEST]),))
+    return Record(row["sample_id"], row["task"], turns, (Wanted(row["sample_id"], row["key"], row[DIGEST]),), ratings)

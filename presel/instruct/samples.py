@@ -10,21 +10,22 @@ import asyncio
 import base64
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from presel.config import GeneratorConfig, ImageConfig, PromptConfig, SourceConfig
 from presel.errors import BudgetExceeded, ConfigError, InputError
 from presel.images import Rejected, for_api
-from presel.images.reasons import Reason
+from presel.images.reasons import WITHOUT_ANSWER, Reason
 from presel.instruct.engine import Engine
 from presel.instruct.jobs import Unanswerable
 from presel.instruct.ledger import Answer
 from presel.instruct.questions.dialogue import Instruction, follow
 from presel.instruct.questions.judging import judge
 from presel.instruct.questions.parsing import Problem
+from presel.instruct.questions.rating import RATE, rate, too_bad
 from presel.instruct.questions.request import Request, opening
 from presel.instruct.worth import Worth
 from presel.sources import Source, open_source
@@ -145,10 +146,7 @@ class Samples:
             while isinstance(step := follow(first, answers, prompt.turns, language), Request):
                 await asked(step)
             if isinstance(step, Instruction) and prompt.judge:
-                written = len(answers)
-                while isinstance(word := judge(first, step.turns, prompt.judge, answers[written:]), Request):
-                    await asked(word)
-                step = word or step
+                step = await self._judged(first, step, prompt, answers, asked)
         except Unanswerable as error:
             step = Problem(error.reason, str(error))
         except BudgetExceeded:
@@ -156,6 +154,29 @@ class Samples:
                 raise
             step = Problem(Reason.CAP_REACHED, "not paid for: the next request could pass generator.max_cost")
         return Verdict(row, step, tuple(answers), tuple(bought))
+
+    async def _judged(
+        self,
+        first: Request,
+        made: Instruction,
+        prompt: PromptConfig,
+        answers: list[Answer],
+        ask: Callable[[Request], Awaitable[None]],
+    ) -> Instruction | Problem:
+        """What a judge makes of turns. `ask` adds to `answers`."""
+        written = len(answers)
+        if prompt.judge != RATE:
+            while isinstance(word := judge(first, made.turns, prompt.judge or "", answers[written:]), Request):
+                await ask(word)
+            return word or made
+        try:
+            while isinstance(ratings := rate(first, made.turns, answers[written:]), Request):
+                await ask(ratings)
+        except Unanswerable as error:
+            if error.reason in WITHOUT_ANSWER:
+                raise  # it is asked again another time
+            return made
+        return too_bad(ratings, prompt.reject_below) or replace(made, ratings=ratings)
 
     def picture(self, key: str, content: str, side: int | None = None) -> bytes:
         """The JPEG to send, in base64; `side`: in place of `image_side`.

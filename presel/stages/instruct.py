@@ -27,6 +27,8 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
+import pyarrow as pa
+
 from presel.concurrency import progress
 from presel.config import GeneratorConfig, ImageConfig, SourceConfig
 from presel.images.reasons import PASSING, WITHOUT_ANSWER, Reason
@@ -38,7 +40,7 @@ from presel.instruct.questions.request import PEOPLE
 from presel.instruct.samples import Row, Samples, Verdict
 from presel.instruct.sharing import draining_on_sigterm, shared
 from presel.runs.figures import dollars
-from presel.tables import table_store, unfinished
+from presel.tables import ratings, table_store, unfinished
 from presel.tables.schemas import INSTRUCTIONS, TableRef
 from presel.tables.table_store import Output
 
@@ -213,6 +215,10 @@ def _by_order(row: Row) -> tuple[int, str]:
 def _write(out: Output, verdicts: Sequence[Verdict], generator: GeneratorConfig, label: str) -> None:
     made = [_record(v, v.outcome, generator) for v in verdicts if isinstance(v.outcome, Instruction)]
     out.write_rows(sorted(made, key=lambda row: str(row["sample_id"])), INSTRUCTIONS, label)
+    rated = [(v.row["sample_id"], v.outcome.ratings) for v in verdicts if isinstance(v.outcome, Instruction)]
+    rows = [ratings.row(sample_id, found) for sample_id, found in sorted(rated, key=lambda each: each[0]) if found]
+    if rows:
+        out.write_file(ratings.FILE, table_store.encode(pa.Table.from_pylist(rows, schema=ratings.RATINGS)))
     for verdict in verdicts:
         if isinstance(verdict.outcome, Problem):
             row, problem = verdict.row, verdict.outcome

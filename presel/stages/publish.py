@@ -47,8 +47,9 @@ from presel.report.card import card
 from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
 from presel.sources import open_source
-from presel.tables import table_store
+from presel.tables import ratings, table_store
 from presel.tables.ordered import Ordered, side_by_side
+from presel.tables.ratings import RATINGS
 from presel.tables.schemas import INSTRUCTIONS, RELEVANCE, DatasetRef, Rows, TableRef, rows_of
 
 log = logging.getLogger(__name__)
@@ -165,15 +166,18 @@ def _write_tables(record: RunRecord, plan: pa.Table, data: BinaryIO, selection: 
     seen = Ordered(folder, plain.PLAIN, "sample_id")
     for rows in plain.seen(versions.latest(record.config.store, record.config.dataset.name)):
         seen.add(rows)
-    ranges = side_by_side(*asked, by_sample, _ordered(record.relevance, RELEVANCE, folder), seen)
+    rated = Ordered(folder, RATINGS, "sample_id")
+    for ref in (*record.reference_instructions, *record.instructions):
+        rated.add(ratings.of(ref))
+    ranges = side_by_side(*asked, by_sample, _ordered(record.relevance, RELEVANCE, folder), seen, rated)
     table_store.encode_pieces(data, _records(record.config, plan, ranges), RECORDS, _RECORDS_A_GROUP)
 
 
 def _records(config: RefreshConfig, plan: pa.Table, ranges: Iterator[tuple[pa.Table, ...]]) -> Iterator[pa.Table]:
     source = open_source(config.source)
-    for sampled, answered, picked, scored, seen in ranges:
+    for sampled, answered, picked, scored, seen, rated in ranges:
         looked = plain.told(pa.concat_tables([sampled, answered]), seen, source, config.encoder.images)
-        yield records(sampled, answered, picked, scored, looked, plan)
+        yield records(sampled, answered, picked, scored, looked, rated, plan)
 
 
 def _ordered(refs: Sequence[TableRef], schema: pa.Schema, folder: Path) -> Ordered:

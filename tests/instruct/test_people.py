@@ -224,6 +224,12 @@ def test_one_task_by_people_needs_no_key_and_no_price(pool: Pool, monkeypatch: p
     assert reasons(pool.instruct(asked, picked=3)) == ["pending"] * 3
 
 
+@pytest.mark.parametrize("more", [{"judge": "It is true."}, {"template": "{{ caption }}"}, {"answer_schema": "{}"}])
+def test_what_people_cannot_be_asked_is_refused_before_anything_starts(more: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="by: api"):
+        people(prompt=PromptConfig(**more))
+
+
 def test_what_an_api_was_asked_before_keeps_its_key_beside_people() -> None:
     from presel.instruct.questions.request import opening
 

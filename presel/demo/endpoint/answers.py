@@ -58,7 +58,9 @@ def completion(question: Question, turns: Sequence[tuple[str, str]], fault: str 
     """The answer to a question, spoiled by `fault` if there is one."""
     text = json.dumps(
         _judgement(fault)
-        if _asks_for_judgement(question)
+        if "fit" in _properties(question)
+        else _ratings(question, fault)
+        if "ratings" in _properties(question)
         else {"turns": [{"question": q, "response": r} for q, r in turns]},
         ensure_ascii=False,
     )
@@ -130,9 +132,19 @@ def looks(picture: bytes, words: str, _request: Mapping[str, Any]) -> list[tuple
     return [(q if i < len(facts) else f"{q[:-1]}, once more ({i})?", r) for i, (q, r) in enumerate(asked)]
 
 
-def _asks_for_judgement(question: Question) -> bool:
+def _properties(question: Question) -> Mapping[str, Any]:
+    """What the answer is to be made of."""
     schema = ((question.body.get("response_format") or {}).get("json_schema") or {}).get("schema") or {}
-    return "fit" in (schema.get("properties") or {})
+    return schema.get("properties") or {}
+
+
+def _ratings(question: Question, fault: str | None) -> dict[str, Any]:
+    """Ratings from 3 to 5 by a digest of the question; of the fault `unfit`, a picture that nobody needs."""
+    respects = _properties(question)["ratings"]["items"]["required"]
+    turns = json.loads(question.words.rpartition("\n")[2])
+    drawn = hashlib.sha256(question.words.encode()).digest()
+    rated = [{name: 3 + drawn[i] % 3 for i, name in enumerate(respects)} for _ in turns]
+    return {"ratings": [{**one, "visual_dependency": 1} if fault == "unfit" else one for one in rated]}
 
 
 def _judgement(fault: str | None) -> dict[str, Any]:

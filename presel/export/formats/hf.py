@@ -15,6 +15,7 @@ from presel.export.former import of_parquet
 from presel.export.job import Job, Side
 from presel.export.record import Copied, Record
 from presel.export.shapes import conversations, typed_messages
+from presel.tables.ratings import FIELDS
 
 FILES = False
 MOST = (480_000_000, 1 << 40)
@@ -47,6 +48,14 @@ SCHEMA = pa.schema(
 )
 
 
+def _rated_schema() -> pa.Schema:
+    """SCHEMA with the columns of ratings, in a version that has any."""
+    one = {"dtype": "int8", "_type": "Value"}
+    more = {name: {"feature": one, "_type": "List"} if pa.types.is_list(kind) else one for name, kind in FIELDS}
+    described = {"huggingface": json.dumps({"info": {"features": {**FEATURES, **more}}})}
+    return pa.schema([*SCHEMA, *FIELDS], metadata=described)
+
+
 def write(job: Job) -> None:
     """`data/<side>-<digest>-00000.parquet` and so on, `croissant.json`, `README.md` last: it names the new shards."""
     for side in job.sides():
@@ -60,7 +69,10 @@ def _write_side(job: Job, side: Side) -> None:
     def name(number: int) -> str:
         return f"data/{side}-{job.place.generation}-{number:05d}.parquet"
 
-    job.write_shards(side, name, ParquetShard, most=MOST, former=of_parquet(job.place, f"{job.folder}data/"))
+    def shard(file: BinaryIO) -> ParquetShard:
+        return ParquetShard(file, _rated_schema() if job.rated else SCHEMA)
+
+    job.write_shards(side, name, shard, most=MOST, former=of_parquet(job.place, f"{job.folder}data/"))
 
 
 def _pattern(job: Job, side: Side) -> str:
@@ -70,9 +82,10 @@ def _pattern(job: Job, side: Side) -> str:
 class ParquetShard:
     """Rows of SCHEMA in row groups of about 100."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, schema: pa.Schema = SCHEMA) -> None:
+        self._schema = schema
         self._writer = pq.ParquetWriter(
-            file, SCHEMA, compression="zstd", compression_level=1, use_dictionary=["task"], write_statistics=False
+            file, schema, compression="zstd", compression_level=1, use_dictionary=["task"], write_statistics=False
         )
         self._rows: list[dict[str, Any]] = []
         self._bytes = 0
@@ -89,7 +102,7 @@ class ParquetShard:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, SCHEMA), row_group_size=len(self._rows))
+            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema), row_group_size=len(self._rows))
             self._rows, self._bytes = [], 0
 
 
@@ -101,6 +114,7 @@ def row(record: Record, pictures: tuple[Copied, ...]) -> dict[str, Any]:
         "images": [{"bytes": picture.data, "path": picture.file} for picture in pictures],
         "messages": typed_messages(record),
         "conversations": conversations(record),
+        **record.ratings,
     }
 
 

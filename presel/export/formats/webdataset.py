@@ -72,7 +72,7 @@ class TarShard:
 
 
 def _described(record: Record) -> dict[str, Any]:
-    return {"id": record.id, "task": record.task, "conversations": conversations(record)}
+    return {"id": record.id, "task": record.task, "conversations": conversations(record), **record.ratings}
 
 
 def _train(job: Job, shards: dict[Side, list[str]], extension: str) -> str:

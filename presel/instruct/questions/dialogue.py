@@ -13,6 +13,7 @@ from presel.instruct.ledger import Answer
 from presel.instruct.questions.languages import certainly_not
 from presel.instruct.questions.parsing import QUOTED, Problem, read, text_of
 from presel.instruct.questions.request import Request
+from presel.tables.ratings import Rating
 from presel.tables.turn import Turn
 
 
@@ -22,6 +23,8 @@ class Instruction:
 
     turns: tuple[Turn, ...]
     request: str
+    ratings: tuple[Rating, ...] = ()
+    """Of each turn, where a judge rates."""
 
 
 def follow(

@@ -37,7 +37,7 @@ def judge(
     opening: Request, turns: Sequence[Turn], criteria: str, answers: Sequence[Answer]
 ) -> Request | Problem | None:
     """The next request to the judge, or its verdict after `answers`: a problem, or None when the turns are fit."""
-    request = _question(opening, turns, criteria)
+    request = about(opening, turns, _SYSTEM + criteria, SCHEMA)
     for number, answer in enumerate(answers):
         fit, reason = _verdict(answer)
         if fit is not None:
@@ -48,14 +48,15 @@ def judge(
     return request
 
 
-def _question(opening: Request, turns: Sequence[Turn], criteria: str) -> Request:
+def about(opening: Request, turns: Sequence[Turn], system: str, schema: Mapping[str, Any]) -> Request:
+    """A question about turns, shown with their picture."""
     picture = next(part for part in opening.messages[1]["content"] if part["type"] == "image_url")
     written = json.dumps([{"question": t.question, "response": t.response} for t in turns], ensure_ascii=False)
     messages = (
-        {"role": "system", "content": _SYSTEM + criteria},
+        {"role": "system", "content": system},
         {"role": "user", "content": [{"type": "text", "text": written}, picture]},
     )
-    return replace(opening, messages=messages, schema=SCHEMA)
+    return replace(opening, messages=messages, schema=schema)
 
 
 def _verdict(answer: Answer) -> tuple[bool | None, str]:
