@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from presel.report.answers import Answers
 from presel.report.coverage_curves import Coverage
 from presel.report.dots import Dot
 from presel.report.gallery import Row, Shown
+from presel.report.money_curve import Spending
 from presel.report.sheets import Sheets
+from presel.report.timing import Timing
 from presel.tables.schemas import Rows
 
 
@@ -111,6 +114,12 @@ class Contents:
     """Of samples that are shown."""
     clusters: Sequence[Cluster] = ()
     copies: Sequence[Copies] = ()
+    verdict: str = ""
+    """Is the reference set large enough? Empty where nobody said."""
+    answers: Answers = field(default_factory=Answers)
+    refused_answers: Sequence[Row] = ()
+    timing: Timing | None = None
+    spending: Spending | None = None
     said: Mapping[str, Row] = field(default_factory=dict)
     """The first turn of every instructed sample on the map."""
     sheets: Sheets = field(default_factory=Sheets)

@@ -65,3 +65,27 @@ def coverage_curve(contents: Contents) -> dict[str, Any] | None:
         "random": random,
         "price": spent / max(1, len(contents.records)),
     }
+
+
+_UNITS = ((2 * 86_400, 86_400, "d"), (2 * 3_600, 3_600, "h"), (120, 60, "min"), (0, 1, "s"))
+
+
+def spending_curve(contents: Contents) -> dict[str, Any] | None:
+    """US dollars against time since the first answer, in a unit that fits; None where the ledger does not say."""
+    found = contents.spending
+    if found is None:
+        return None
+    last = found.points[-1][0]
+    _, size, unit = next(row for row in _UNITS if last >= row[0])
+    points = [(time / size, spent) for time, spent in found.points]
+    x, y = axis([time for time, _ in points], zero=True), axis([spent for _, spent in points], zero=True)
+    svg = curve_svg([("strong", points)], x, y, f"US dollars over time, {points[-1][1]:.4f} in the end")
+    return {
+        "svg": svg,
+        "x": x,
+        "y": y,
+        "unit": unit,
+        "first": found.first,
+        "read": found.read,
+        "answers": found.answers,
+    }

@@ -24,15 +24,18 @@ from markupsafe import Markup
 
 from presel.config.reference_model import NOT_IRS
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
+from presel.report.answers_data import list_data, packed_to_fit
 from presel.report.axes import axis
 from presel.report.contents import Cluster, Contents, Map
-from presel.report.curves import coverage_curve, loss_curve
+from presel.report.curves import coverage_curve, loss_curve, spending_curve
+from presel.report.decided import decided
 from presel.report.gallery import PER_TASK, Row
 from presel.report.map_data import map_data
 from presel.report.packed import packed
 from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg
 from presel.report.refusals import grouped, picture_name
+from presel.report.timing import as_bar, in_words
 from presel.runs.figures import TaskLine, dollars, over_budget_words, task_lines, totals
 
 HEADINGS = (
@@ -41,15 +44,16 @@ HEADINGS = (
 )  # fmt: skip
 _WEIGHT_ROWS = 40
 _CLUSTER_ROWS = 300
+_ALL_INSTRUCTIONS = "instructions.html"
 _INLINE = 2_000_000
 """Characters of base64 of large pictures that the page holds."""
-_SCRIPTS = ("page.js", "packed.js", "map.js")
+_SCRIPTS = ("page.js", "packed.js", "map.js", "list.js")
+_STYLES = ("page.css", "map.css", "list.css")
 
 
 def build_report(contents: Contents) -> bytes:
     """The page as UTF-8. The same contents give the same bytes."""
-    style = "".join(map(_packaged, ("page.css", "map.css")))
-    script = "".join(map(_packaged, _SCRIPTS))
+    style, script = ("".join(map(_packaged, names)) for names in (_STYLES, _SCRIPTS))
     page = (
         _templates()
         .get_template("page.html.j2")
@@ -59,17 +63,61 @@ def build_report(contents: Contents) -> bytes:
             date=contents.date,
             style=Markup(style) + contents.sheets.style(folder_beside(contents)),
             script=Markup(script),
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            script_hash=_hash(script),
             changes=contents.changes,
             **_figures(contents),
             **_samples(contents),
             rejects=grouped(contents.rejects),
             cell=contents.sheets.html,
+            answers=_answers(contents),
+            timing=contents.timing,
+            waits=as_bar(contents.timing) if contents.timing else [],
+            spending=spending_curve(contents),
             fit=loss_curve(contents.fit),
             coverage=coverage_curve(contents),
             settings=yaml.safe_dump(dict(contents.config), sort_keys=True, allow_unicode=True),
             digests=contents.digests,
             libraries=contents.libraries,
+        )
+    )
+    return page.encode()
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _answers(contents: Contents) -> dict[str, Any]:
+    """What the list of instructions shows here, and where the rest is."""
+    found = contents.answers
+    data, inlined = packed_to_fit(found.rows, contents.refused_answers, contents.sheets)
+    beside = f"{folder_beside(contents)}/{_ALL_INSTRUCTIONS}" if inlined < len(found.rows) else ""
+    return {
+        "data": data,
+        "inlined": inlined,
+        "of": found.of,
+        "listed": len(found.rows),
+        "beside": beside,
+        "tasks": found.tasks,
+    }
+
+
+def instructions_page(contents: Contents) -> bytes:
+    """A page of its own for the instructions that the report has no room for."""
+    script = "".join(map(_packaged, ("packed.js", "list.js")))
+    found = contents.answers
+    page = (
+        _templates()
+        .get_template("instructions.html.j2")
+        .render(
+            name=contents.name,
+            version=contents.version,
+            style=Markup("".join(map(_packaged, _STYLES))) + contents.sheets.style("."),
+            script=Markup(script),
+            script_hash=_hash(script),
+            data=packed(list_data(found.rows, contents.refused_answers, contents.sheets)),
+            listed=len(found.rows),
+            of=found.of,
         )
     )
     return page.encode()
@@ -85,7 +133,10 @@ def files_beside(contents: Contents) -> dict[str, bytes]:
     inlined = _inlined(contents)
     shown = {row["sample_id"] for row in contents.shown.rows()} - inlined
     large = {f"{name}.jpg": data for name, data in contents.pictures.items() if name in shown}
-    return {f"{folder_beside(contents)}/{name}": data for name, data in {**contents.sheets.outside(), **large}.items()}
+    files = {**contents.sheets.outside(), **large}
+    if _answers(contents)["beside"]:
+        files[_ALL_INSTRUCTIONS] = instructions_page(contents)
+    return {f"{folder_beside(contents)}/{name}": data for name, data in files.items()}
 
 
 def _inlined(contents: Contents) -> set[str]:
@@ -113,6 +164,7 @@ def _figures(contents: Contents) -> dict[str, Any]:
     shown, hidden = _ends(sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task)))
     return {
         "lines": lines,
+        "decided": decided(contents, lines, sums),
         "sums": sums,
         "over_budget": over_budget_words(contents.plan, contents.config["budget"]["share"]),
         "headings": [heading for heading in HEADINGS if sums.kept or heading[0] != "Kept"],
@@ -254,5 +306,6 @@ def _templates() -> Environment:
         named=named,
         dollars=dollars,
         picture_name=picture_name,
+        duration=in_words,
     )
     return environment

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 POINTS = 20_000
 """Samples on the map at most."""
-LANDMARKS = 3_000
+LANDMARKS = 2_000
 """So many are placed by t-SNE; the others beside those that they are most like."""
 _NEIGHBOURS = 10
 _PROBES = 3_000

@@ -1,4 +1,4 @@
-"""Small pictures by the hundred: sheets of 128 cells, so that a page with 2,000 pictures is a few files and not 2,000.
+"""Small pictures by the hundred: sheets of 128 cells, so that a page with 1,600 pictures is a few files and not 2,000.
 
 The first sheets are part of the page; those that do not fit lie in a folder beside it, and are loaded when one of their
 cells is looked at. A page that was sent without its folder lacks these pictures, and says so in their place.

@@ -27,8 +27,8 @@ from presel.sources.source import Source
 
 SIDE = 208
 """Pixels of a thumbnail's longer side: 156 to 180 CSS pixels wide on the page, and sharp enough in the enlarged view."""
-MOST = 2_400
-"""Pictures that a report reads: at half a megabyte each, a gigabyte from a bucket."""
+MOST = 1_600
+"""Pictures that a report reads: at half a megabyte each, 800 MB from a bucket."""
 _READERS = 8
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -21,13 +22,16 @@ from presel.config import ImageConfig, SourceConfig
 from presel.dataset import versions
 from presel.errors import InputError
 from presel.report import pieces, sheets
+from presel.report.answers import COLUMNS, answers, refused_answers
 from presel.report.contents import Contents
 from presel.report.gallery import choose
+from presel.report.money_curve import spending
 from presel.report.page import build_report as page
 from presel.report.page import files_beside
 from presel.report.refusals import grouped
 from presel.report.survey import Choice, survey
 from presel.report.thumbnails import small_ones, taken
+from presel.report.timing import STEPS, timing
 from presel.runs.run_record import RunRecord
 from presel.tables import table_store
 from presel.tables.schemas import DatasetRef, Rows, TableRef, rows_of
@@ -46,7 +50,7 @@ def build_report(record: RunRecord) -> RunRecord:
     if record.dataset is None:
         raise InputError("there is no dataset to report on", where="presel.stages.report", fix="publish first")
     config = record.config
-    tables = {"clusters": record.clusters, "rankings": record.rankings}
+    tables = {name: refs for name in STEPS if (refs := _some(getattr(record, name)))}
     report = build(
         record.dataset, record.samples, record.model, tables, config.source, config.encoder.images, config.store
     )
@@ -100,6 +104,7 @@ def gather(
         choice = Choice(records, selection, rejects, plan, clusters, rankings)
         found = survey(samples, choice, (row["sample_id"] for picks in shown.gallery.values() for row in picks))
         on_map = sorted(dot.sample_id for dot in found.map.dots if dot.kind != "pool") if found.map else []
+        bought = answers(table_store.decoded_rows(data, COLUMNS))
         said = {row["sample_id"]: row["turns"][0] for row in table_store.find_rows(data, "sample_id", on_map)}
     refused = rows_of(rejects)
     large, small = taken(shown.rows(), small_ones(found, grouped(refused)), source, limits)
@@ -129,9 +134,34 @@ def gather(
         clusters=found.clusters,
         copies=found.copies,
         fit=rows_of(table_store.read(model)),
+        verdict=_verdict(tables),
+        answers=bought,
+        refused_answers=list(refused_answers(refused)),
+        timing=timing(tables, _published_before(dataset, samples.store)),
+        spending=spending([*tables.get("reference_instructions", ()), *tables.get("instructions", ())]),
         pictures=large,
         sheets=sheets.make(small.items()),
     )
+
+
+def _some(found: TableRef | tuple[TableRef, ...] | None) -> tuple[TableRef, ...]:
+    if isinstance(found, TableRef):
+        return (found,)
+    return found or ()
+
+
+def _verdict(tables: Tables) -> str:
+    """The plan's word on the reference set."""
+    return str(table_store.facts(tables["plan"][0]).get("verdict", "")) if tables.get("plan") else ""
+
+
+def _published_before(dataset: DatasetRef, store: str) -> float:
+    """When the version before this one was published, in seconds since 1970; 0 without one."""
+    earlier = [number for number in versions.versions(store, dataset.name) if number < dataset.version]
+    if not earlier:
+        return 0.0
+    made = versions.manifest(versions.find(store, dataset.name, earlier[-1]))["run"]["created"]
+    return datetime.fromisoformat(made).timestamp()
 
 
 def _rows(dataset: DatasetRef, name: str) -> list[dict[str, Any]]:

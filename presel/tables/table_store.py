@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
@@ -222,6 +223,7 @@ class Output:
             "presel": __version__,
             "seconds": round(time.time() - self._started, 3),
             "finished": round(time.time(), 3),
+            "peak_mb": _peak_mb(),
         }
         open_store(self.store).write(f"{self._folder}/manifest.json", seal(document, FORMAT))
         return ref
@@ -231,6 +233,16 @@ class Output:
             rows = sorted(self._rejects, key=lambda row: (row["task"], row["key"], row["id"], row["reason"]))
             # A refusal is part of what an output says (a refused sample is never chosen again): its digest counts too.
             self.write_file("rejects.parquet", encode(pa.Table.from_pylist(rows, schema=REJECTS)))
+
+
+def _peak_mb() -> int | None:
+    """The most memory that this process ever had, in MB, where the system says it."""
+    try:
+        from resource import RUSAGE_SELF, getrusage
+    except ImportError:  # Windows
+        return None
+    peak = getrusage(RUSAGE_SELF).ru_maxrss
+    return peak // (1 << 20) if sys.platform == "darwin" else peak >> 10
 
 
 def _file_name(label: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pytest
 
+from presel.report.answers import Answers
 from presel.report.card import card
 from presel.report.contents import Beside, Contents, Copies, Copy, Face
 from presel.report.gallery import PER_TASK, Shown, choose
@@ -29,7 +30,7 @@ def contents(reported: RunRecord) -> Contents:
 
 def gathered(record: RunRecord) -> Contents:
     assert record.dataset is not None
-    tables = {"clusters": record.clusters, "rankings": record.rankings}
+    tables = {"clusters": record.clusters, "rankings": record.rankings, "plan": (record.plan,)}
     return gather(record.dataset, record.samples, record.model, record.config.source, tables=tables)
 
 
@@ -117,6 +118,12 @@ def test_hostile_words_are_escaped_wherever_they_come_from(contents: Contents) -
         changes=changes,
         date=EVIL,
         map=replace(contents.map, dots=[replace(dot, key=EVIL, why=EVIL, task=EVIL) for dot in contents.map.dots]),
+        verdict=EVIL,
+        answers=replace(
+            contents.answers,
+            tasks=[replace(one, task=EVIL, beginnings=((EVIL, 1.0),)) for one in contents.answers.tasks],
+        ),
+        refused_answers=[dict.fromkeys(("sample_id", "task", "key", "reason", "detail"), EVIL)],
         said={name: {"question": EVIL, "response": EVIL} for name in contents.said},
         beside={name: beside_in_evil_words(found) for name, found in contents.beside.items()},
         clusters=[replace(one, task=EVIL, first=EVIL_FACE, last=EVIL_FACE) for one in contents.clusters],
@@ -143,9 +150,28 @@ def test_what_the_script_reads_comes_back_to_the_letter_and_holds_no_markup() ->
     assert unpacked(packed(["\udcff"])) == ["?"]
 
 
+def test_more_instructions_than_the_page_holds_are_in_one_beside_it(
+    contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("presel.report.answers_data.INLINE", 3_000)
+    page, files = build_report(contents).decode(), files_beside(contents)
+    (name,) = re.findall(r'href="(report-[0-9a-f]{12}/instructions.html)"', page)
+    held = re.findall(r'id="list-data" data-packed="([^"]+)"', files[name].decode())
+    assert len(unpacked(held[0])["rows"]) == contents.answers.of + len(contents.refused_answers)
+    assert files[name].decode().count("<script") == 1
+
+
+def test_the_headline_says_what_was_decided_and_how_sure_it_is(contents: Contents) -> None:
+    page = build_report(replace(contents, verdict="Too small for 3 of 10 tasks.")).decode()
+    head = page[page.index("What was decided") : page.index('id="plan"')]
+    assert "Too small for 3 of 10 tasks." in head
+    assert "most of them in texture" in head
+    assert "every task had enough distinct images" in head
+
+
 def test_an_empty_pool_still_has_a_page(contents: Contents) -> None:
     nothing: dict[str, Any] = {name: [] for name in ("plan", "records", "scored", "rejects", "fit")}
-    nothing |= {"clusters": (), "copies": (), "beside": {}}
+    nothing |= {"clusters": (), "copies": (), "beside": {}, "answers": Answers(), "timing": None}
     bare = replace(contents, **nothing, shown=Shown({}, ([], []), {}), map=None, coverage=None, pictures={})
     page = build_report(bare).decode()
     assert "Nothing was picked" in page

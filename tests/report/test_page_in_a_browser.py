@@ -56,9 +56,13 @@ def test_it_opens_from_a_disk_with_no_request_and_no_complaint(opened: Opened, a
         "map",
         "coverage",
         "gallery",
+        "copies",
+        "clusters",
         "relevance",
+        "instructions",
         "rejects",
         "model",
+        "time",
         "changes",
         "reproduce",
     ):
@@ -196,6 +200,22 @@ def test_the_map_zooms_and_takes_every_colouring(atlas: Any) -> None:
     for colouring in ("cluster", "origin", "centrality", "irs", "task"):
         atlas.locator("#map select").select_option(colouring)
         assert atlas.locator("#map .ramp").count() == 1
+
+
+def test_instructions_are_searched_and_filtered(opened: Opened) -> None:
+    from playwright.sync_api import expect
+
+    page, items = opened.page, opened.page.locator("#instructions .found li")
+    page.wait_for_selector("#instructions[data-ready]")
+    assert items.count() == 50
+    page.locator("#instructions [name=search]").fill("document.title owned")
+    expect(items).to_have_count(1)
+    assert HOSTILE_ANSWER in items.inner_text()
+    page.locator("#instructions [name=search]").fill("")
+    page.locator("#instructions [name=state]").select_option(label="rejected: refused")
+    expect(page.locator("#instructions .count")).to_contain_text("2 of")
+    assert "rejected: refused" in items.first.inner_text()
+    assert page.title() == "drawn, version 2"
 
 
 def test_every_reason_leads_to_its_examples(opened: Opened) -> None:

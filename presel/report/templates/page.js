@@ -36,6 +36,10 @@
     });
   }
 
+  // On paper nothing can be unfolded.
+  addEventListener("beforeprint", () => all("details").forEach((part) => { part.dataset.was = part.open; part.open = true; }));
+  addEventListener("afterprint", () => all("details").forEach((part) => { part.open = part.dataset.was === "true"; }));
+
   const box = document.getElementById("box");
   for (const thumb of all(".thumb")) {
     thumb.addEventListener("click", () => {
