@@ -102,6 +102,6 @@ class _Responses:
 def refused_answers(rejects: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Answers that could not be used, as rows of the same list."""
     for row in rejects:
-        if row["stage"] == "instruct":
+        if row["stage"].startswith("instruct"):
             why = {"reason": row["reason"].replace("_", " "), "detail": row["detail"]}
             yield {"sample_id": row["id"], "task": row["task"], "key": row["key"], **why}

@@ -11,7 +11,7 @@ from presel.runs.figures import TaskLine, Totals
 
 def decided(contents: Contents, lines: Sequence[TaskLine], sums: Totals) -> list[tuple[str, str]]:
     """A word and a sentence each."""
-    said = [("The choice", _choice(contents.config, lines, sums)), ("The weights", contents.verdict)]
+    said = [("The choice", _choice(contents.config, lines, sums)), ("The reference set", contents.verdict)]
     return [
         *[(word, words) for word, words in said if words],
         ("The seats", _seats(sums)),
@@ -22,7 +22,7 @@ def decided(contents: Contents, lines: Sequence[TaskLine], sums: Totals) -> list
 
 _EVIDENCE = (
     "whether a model learns more from these images than from others. That takes a training run: docs/evidence.md in "
-    "presel's repository has it for drawn pools, with intervals, and `make evidence` measures it on a pool of yours."
+    "presel's repository has it for drawn pools, with intervals, and make evidence measures it on a pool of yours."
 )
 
 
