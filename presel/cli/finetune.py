@@ -19,8 +19,14 @@ def finetune(
     held_out: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the records that is scored before and after, and not fitted.")
     ] = 0.05,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder or s3://… that `presel export` wrote: its pictures and its split in place of those."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit `reference_model.model` on a published version. Keeps the adapter on the store, with its curve and evaluation."""
-    address = run_finetune(load(config, overrides), version, held_out)
+    address = run_finetune(load(config, overrides), version, held_out, export)
     show({"model": address}, as_json, lambda: screen.print(f"The tuned model lies at {address}.", soft_wrap=True))

@@ -146,14 +146,14 @@ def run_flow(name: Literal["plan", "refresh"], config: RefreshConfig) -> Finishe
     return Finished(record, spent, ready, str(state.state_details.flow_run_id), version.version if version else None)
 
 
-def run_finetune(config: RefreshConfig, version: int | None, held_out: float) -> str:
+def run_finetune(config: RefreshConfig, version: int | None, held_out: float, export: str | None = None) -> str:
     """Run the fine-tuning flow to its end; returns the tuned model's address. Errors of stages come out as they are."""
     with _shown("finetune", config) as live:
         flow: Flow[..., Any] = _flow("finetune")
         storage = _first_asked(config.store)
         live.doing("")
         with listening(live):
-            return str(flow.with_options(result_storage=storage)(config, version, held_out))
+            return str(flow.with_options(result_storage=storage)(config, version, held_out, export))
 
 
 @contextmanager

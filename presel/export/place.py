@@ -93,10 +93,14 @@ class Place:
 
     def _said(self, name: str) -> dict[str, Any]:
         with suppress(NotFound, ValueError):
-            said = json.loads(self.store.read(name))
-            if isinstance(said, dict) and isinstance(said.get("promise"), dict):
-                return said
+            return document(self.store.read(name))
         return {}
+
+
+def document(data: bytes) -> dict[str, Any]:
+    """What a marker says; empty if it is none of ours. Raises ValueError for what is no JSON."""
+    said = json.loads(data)
+    return said if isinstance(said, dict) and isinstance(said.get("promise"), dict) else {}
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

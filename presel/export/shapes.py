@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from presel.dataset.trainer_formats import MARKER
@@ -15,6 +16,14 @@ def conversations(record: Record) -> list[dict[str, str]]:
         said.append({"from": "human", "value": _marked(record, question, "\n") if ordinal == 0 else question})
         said.append({"from": "gpt", "value": answer})
     return said
+
+
+def turns_of(said: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The questions and answers of `conversations`, without the markers that are not words."""
+    questions, answers = [part["value"] for part in said[::2]], [part["value"] for part in said[1::2]]
+    while questions and questions[0].startswith(f"{MARKER}\n"):
+        questions[0] = questions[0].removeprefix(f"{MARKER}\n")
+    return [{"question": each, "response": answer} for each, answer in zip(questions, answers, strict=True)]
 
 
 def llava(record: Record, files: list[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """A model tuned on a published dataset version: where pool -> dataset -> model closes.
 
 The same code as the reference model's, with more data. Question dropout is switched off, because it serves the measuring of
-relevance and nothing else. What an export of the version holds out is not fitted, and is scored before and after.
+relevance and nothing else. What an export of the version holds out is not fitted, and is scored before and after. The data are
+the version's records and the source's pictures, or an export, read as any other trainer reads it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import fsum, isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from presel.concurrency.device import in_key
@@ -19,6 +22,7 @@ from presel.config import ImageConfig, ReferenceModelConfig, SourceConfig
 from presel.config.keys import short_digest
 from presel.dataset import rows
 from presel.dataset.trainer_formats import DIGEST
+from presel.export.exported import unpacked
 from presel.export.likeness import split_of
 from presel.reference_model import ReferenceModel, Unusable, load, lora, score
 from presel.reference_model.fitting import Fitting
@@ -64,6 +68,40 @@ def fine_tune(
     held = split_of(dataset, store, twins_from, held_out).held
     kept_back = [sample for sample in samples if sample.content in held]
     fitted = [sample for sample in samples if sample.content not in held]
+    _tune(out, dataset, fitted, kept_back, source, images, config, seed)
+
+
+@stage("finetune-export", version=1, outside=lambda inputs: in_key(inputs["config"].device))
+def fine_tune_export(
+    out: Output,
+    export: DatasetRef,
+    images: ImageConfig,
+    config: ReferenceModelConfig,
+    seed: int,
+    store: str,  # noqa: ARG001 - where the table is written
+) -> None:
+    """The same on an export (`presel.export.exported`), of which `validation` is not fitted.
+
+    Its pictures are laid out in a folder under TMPDIR while it runs.
+    """
+    sides: dict[str, list[Sample]] = {"train": [], "validation": []}
+    with TemporaryDirectory(prefix="presel-finetune-") as folder:
+        for side, row in unpacked(export, Path(folder)):
+            sides[side].append(Sample.of(row))
+        source = SourceConfig(uri=folder, tasks="single")
+        _tune(out, export, sides["train"], sides["validation"], source, images, config, seed)
+
+
+def _tune(
+    out: Output,
+    dataset: DatasetRef,
+    fitted: list[Sample],
+    kept_back: list[Sample],
+    source: SourceConfig,
+    images: ImageConfig,
+    config: ReferenceModelConfig,
+    seed: int,
+) -> None:
     plain = config.model_copy(update={"lora": config.lora.model_copy(update={"question_dropout": 0.0})})
     fitting = Fitting(out, source, images, plain, seed, label=f"{dataset.name} {dataset.version}")
     files = fitting.add("", fitted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.finetune import finetune
+from presel import open_dataset
 from presel.cli.prefect_run import run_finetune
 from presel.config import LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.demo.setting import demo_config
@@ -31,4 +32,9 @@ def test_the_flow_tunes_shows_and_keeps_a_model_and_does_it_once(tmp_path):
     assert run_finetune(config, 1, 0.3) == address  # what `presel finetune 1 --held-out 0.3` does
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*") if path.is_file()} == before
     assert "nats per response token" in Artifact.get("demo-tuning").data
+    place = open_dataset(config.store, "demo", source=config.source).export(tmp_path / "train", validation=0.3)
+    exported = run_finetune(config, None, 0.0, place)  # what `presel finetune --export train` does
+    assert (Path(exported) / "adapter_model.safetensors").read_bytes() == (
+        Path(address) / "adapter_model.safetensors"
+    ).read_bytes()
     assert Artifact.get("demo-model").data.count("models/demo/1-") >= 1

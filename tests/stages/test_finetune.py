@@ -6,14 +6,16 @@ import json
 
 import pytest
 
+from presel import open_dataset
 from presel.config import ImageConfig, LoraConfig, ReferenceModelConfig, SourceConfig
 from presel.dataset.versions import published
-from presel.errors import NotFound
+from presel.errors import InputError, NotFound
+from presel.export.exported import exported
 from presel.export.likeness import split_of
 from presel.reference_model import load, lora, plain_losses
 from presel.report.tuned import curve_markdown, evaluation_rows, evaluation_words
 from presel.runs.housekeeping import gc
-from presel.stages.finetune import fine_tune, keep_model
+from presel.stages.finetune import fine_tune, fine_tune_export, keep_model
 from presel.tables import table_store
 from presel.tables.schemas import FIT, rows_of
 from tests.reference_model.drawn import prepared, samples
@@ -62,6 +64,22 @@ def test_what_is_held_out_is_not_fitted_and_is_scored_before_and_after(run, tune
         assert found[name] == pytest.approx(sum(losses) / len(losses), abs=1e-4)
     assert found["records"] == sum(task["records"] for task in found["tasks"].values()) == len(back)
     assert found["loss_after"] < 0.7 * found["loss_before"]
+
+
+def test_an_export_is_fitted_and_held_out_like_the_version_it_is_of(run, tuned, tmp_path):
+    data = open_dataset(run.store, "demo", source=run.source)
+    place = data.export(tmp_path / "out", ("hf", "llava"), validation=HELD_OUT)
+    again = fine_tune_export(exported(place), ImageConfig(), CONFIG, 0, run.store)
+    assert again.digest == tuned.digest
+    assert table_store.file(again, "evaluation.json") == table_store.file(tuned, "evaluation.json")
+
+
+def test_what_is_no_export_is_not_fitted(run, tmp_path):
+    with pytest.raises(NotFound, match="no complete export"):
+        exported(str(tmp_path))
+    open_dataset(run.store, "demo", source=run.source).export(tmp_path / "out", "llava")
+    with pytest.raises(InputError, match="--for hf"):
+        exported(str(tmp_path / "out"))
 
 
 def test_no_question_is_dropped_whatever_the_reference_models_recipe_says(run, tuned):
