@@ -94,28 +94,8 @@ def _notes(job: Job) -> str:
 
 def croissant(job: Job) -> str:
     """Croissant 1.0 (JSON-LD): which files there are, and which column holds what."""
-    fields = [_field(name, kind, about) for name, kind, about in _FIELDS]
     document: dict[str, Any] = {
-        "@context": {
-            "@language": "en",
-            "@vocab": "https://schema.org/",
-            "cr": "http://mlcommons.org/croissant/",
-            "sc": "https://schema.org/",
-            "dct": "http://purl.org/dc/terms/",
-            "conformsTo": "dct:conformsTo",
-            "column": "cr:column",
-            "containedIn": "cr:containedIn",
-            "data": {"@id": "cr:data", "@type": "@json"},
-            "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-            "extract": "cr:extract",
-            "field": "cr:field",
-            "fileObject": "cr:fileObject",
-            "fileSet": "cr:fileSet",
-            "includes": "cr:includes",
-            "recordSet": "cr:recordSet",
-            "repeated": "cr:repeated",
-            "source": "cr:source",
-        },
+        "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "name": job.name,
         "conformsTo": "http://mlcommons.org/croissant/1.0",
@@ -129,22 +109,32 @@ def croissant(job: Job) -> str:
             {"@type": "cr:FileSet", "@id": "shards", "containedIn": {"@id": "folder"},
              "encodingFormat": "application/x-parquet", "includes": "data/*.parquet"},
         ],
-        "recordSet": [{"@type": "cr:RecordSet", "@id": "records", "name": "records", "field": fields}],
+        "recordSet": [{"@type": "cr:RecordSet", "@id": "records", "name": "records", "field": _fields()}],
     }  # fmt: skip
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-_FIELDS = (
-    ("id", "sc:Text", "the sample"),
-    ("task", "sc:Text", "the task it was chosen for"),
-    ("images", "sc:ImageObject", "its pictures"),
-    ("messages", "sc:Text", "the dialogue as chat messages"),
-    ("conversations", "sc:Text", "the dialogue as LLaVA's turns"),
-)
+def _fields() -> list[dict[str, Any]]:
+    pictures = _field("images", "its pictures", "sc:ImageObject", part="bytes") | {"repeated": True}
+    turns = [
+        _field(f"conversations/{part}", about, column="conversations", part=part)
+        for part, about in (("from", "human or gpt"), ("value", "what is said, <image> where a picture stands"))
+    ]
+    said = {"@type": "cr:Field", "@id": "records/conversations", "name": "conversations", "repeated": True}
+    return [
+        _field("id", "the sample"),
+        _field("task", "the task it was chosen for"),
+        pictures,
+        {**said, "description": "the dialogue as LLaVA's turns", "subField": turns},
+    ]
 
 
-def _field(name: str, kind: str, about: str) -> dict[str, Any]:
-    source = {"fileSet": {"@id": "shards"}, "extract": {"column": name}}
+def _field(
+    name: str, about: str, kind: str = "sc:Text", column: str | None = None, part: str | None = None
+) -> dict[str, Any]:
+    source: dict[str, Any] = {"fileSet": {"@id": "shards"}, "extract": {"column": column or name}}
+    if part:
+        source["transform"] = {"jsonPath": part}
     return {
         "@type": "cr:Field",
         "@id": f"records/{name}",
@@ -153,3 +143,37 @@ def _field(name: str, kind: str, about: str) -> dict[str, Any]:
         "dataType": kind,
         "source": source,
     }
+
+
+_OWN = (
+    *(
+        "citeAs",
+        "column",
+        "containedIn",
+        "equivalentProperty",
+        "extract",
+        "field",
+        "fileProperty",
+        "fileObject",
+        "fileSet",
+        "format",
+        "includes",
+    ),
+    *("isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex"),
+    *("repeated", "replace", "samplingRate", "separator", "source", "subField", "transform"),
+)
+"""Words of Croissant's own."""
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    **{word: f"cr:{word}" for word in _OWN},
+}
+"""What every Croissant document says of its words."""

@@ -124,6 +124,21 @@ def test_the_card_has_a_full_header_and_names_the_files_of_each_split(everything
     assert "held out" in body.lower()
 
 
+def test_croissant_says_where_pictures_and_turns_lie(everything: Path) -> None:
+    """As mlcroissant reads it: it went through this document and gave every record with its pictures (docs/export.md)."""
+    told = json.loads((everything / "hf/croissant.json").read_text())
+    known = {word for word, meaning in told["@context"].items() if "cr:" in json.dumps(meaning)}
+    fields = {field["name"]: field for field in told["recordSet"][0]["field"]}
+    assert fields.keys() == {"id", "task", "images", "conversations"}
+    assert {"containedIn", "repeated", "subField", "transform", "jsonPath"} <= known
+    assert fields["images"]["repeated"]
+    assert fields["images"]["source"]["transform"] == {"jsonPath": "bytes"}
+    assert [part["source"]["transform"]["jsonPath"] for part in fields["conversations"]["subField"]] == [
+        "from",
+        "value",
+    ]
+
+
 def test_messages_and_turns_of_every_trainer_say_what_the_version_says(odd: Published, everything: Path) -> None:
     wanted = sorted(neutral(row["turns"][0]["response"]) for row in odd.rows)
     llava = [
