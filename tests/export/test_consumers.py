@@ -114,9 +114,9 @@ def test_llama_factory_trains_on_every_record(place: Path) -> None:
         "finetuning_type": "lora", "dataset_dir": str(place / "all/llama-factory"), "media_dir": str(place / "all"),
         "dataset": "odd-1_train", "output_dir": "factory", "max_steps": 2, "logging_steps": 1, "report_to": "none",
     }  # fmt: skip
-    (place / "factory.json").write_text(json.dumps(settings))
+    (place / "factory.yaml").write_text(json.dumps(settings))
     program = str(Path(os.environ["PRESEL_LLAMA_FACTORY"]) / "llamafactory-cli")
-    said = run(place, program, "train", "factory.json", DISABLE_VERSION_CHECK="1", PYTHONPATH="")
+    said = run(place, program, "train", "factory.yaml", DISABLE_VERSION_CHECK="1", PYTHONPATH="")
     rows = len((place / "all/llama-factory/train.jsonl").read_text().split("\n")) - 1
     assert f"Num examples = {rows}" in said
 
