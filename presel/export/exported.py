@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from presel.config.keys import digest
 from presel.errors import InputError, NotFound
 from presel.export.job import Side
 from presel.export.place import MARKER, document
 from presel.export.shapes import turns_of
-from presel.keys import digest
 from presel.storage import Store, open_store
 from presel.tables.schemas import DatasetRef
 
