@@ -74,7 +74,7 @@ def quiet(private: bool | None = None) -> None:
     directly_to_loopback()
     if file := trust.bundle():
         os.environ["SSL_CERT_FILE"] = file  # Prefect, httpx and OpenSSL look there, and nowhere else
-    _unless_chosen(_QUIET)  # first: Prefect reads DO_NOT_TRACK, and has its say on it, when it is imported
+    _unless_chosen(_QUIET)
     alone = server_address() is None if private is None else private
     _unless_chosen(_PRIVATE_SERVER if alone else {})
     if alone and (home := private_server.writable_home()):
@@ -93,6 +93,7 @@ def _unless_chosen(settings: Mapping[str, str]) -> None:
 
 def server_address() -> str | None:
     """The Prefect server that is named anywhere that Prefect looks."""
+    _unless_chosen(_QUIET)  # Prefect reads DO_NOT_TRACK, and has its say on it, when it is imported
     with warnings.catch_warnings(action="ignore"):  # of a home that cannot be written
         from prefect.settings.models.root import Settings
 
