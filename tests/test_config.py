@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from presel.config import RefreshConfig
@@ -43,9 +44,52 @@ def test_the_form_that_prefect_shows_can_be_made_and_forbids_unknown_fields():
     assert "max_cost" in schema["$defs"]["GeneratorConfig"]["required"]
 
 
+def test_the_form_shows_what_matters_first_in_words_and_folds_what_is_rarely_touched():
+    schema = RefreshConfig.model_json_schema()
+    fields = sorted(schema["properties"], key=lambda name: schema["properties"][name]["position"])
+    assert fields[:6] == ["source", "store", "generator", "budget", "dataset", "execution"]
+    assert set(fields) == set(RefreshConfig.model_fields)
+    generator = schema["$defs"]["GeneratorConfig"]
+    shown = sorted(generator["properties"].values(), key=lambda field: field["position"])
+    assert [field["title"] for field in shown][:4] == ["Model", "Max cost", "Base URL", "API key variable"]
+    assert "concurrency" in generator["description"]
+    folded = schema["properties"]["encoder"]
+    assert [tab["title"] for tab in folded["anyOf"]] == ["As it is", "Change"]
+    assert folded["default"] is None
+    assert folded["description"].startswith("The model whose vectors")
+
+
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        ({"encoder": None, "selection": {"strategy": "coverage"}}, True),
+        ({"execution": {"approve": True, "workers": 2}}, True),
+        ({"execution": {"workers": 0}}, False),
+        ({"execution": {"wrokers": 2}}, False),
+        ({"encoder": {"images": {"min_side": 0}}}, False),
+        ({"generator": {"concurrency": 3}}, False),
+    ],
+)
+def test_the_form_is_as_strict_as_the_models_also_about_what_it_does_not_show(given: dict, valid: bool):
+    config = {**MINIMAL, **given}
+    assert Draft202012Validator(RefreshConfig.model_json_schema()).is_valid(config) is valid
+    if valid:
+        assert RefreshConfig.model_validate(config)
+    else:
+        with pytest.raises(ValidationError):
+            RefreshConfig.model_validate(config)
+
+
+def test_a_section_that_is_left_as_it_is_is_that_of_the_defaults():
+    left = {"encoder": None, "weights": {"reestimate": None}, "execution": None}
+    assert RefreshConfig.model_validate({**MINIMAL, **left}) == RefreshConfig.model_validate(MINIMAL)
+    with pytest.raises(ValidationError, match="source"):
+        RefreshConfig.model_validate({**MINIMAL, "source": None})
+
+
 def test_no_field_can_hold_a_secret():
     def names(schema: dict) -> set[str]:
-        found = set(schema.get("properties", {}))
+        found = {*schema.get("properties", {}), *(name.strip("^$") for name in schema.get("patternProperties", {}))}
         return found.union(*(names(definition) for definition in schema.get("$defs", {}).values()))
 
     suspicious = {

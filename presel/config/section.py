@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from presel.config.form import arrange
 
 SECRET = "secret"
 """The kind of a mistake whose value is not said back: it is a secret in a place where none may be."""
@@ -22,4 +25,18 @@ Share = Annotated[float, Field(gt=0, le=1), PerCent]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, json_schema_extra=arrange)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_as_it_is(cls, data: Any) -> Any:
+        """A section that is null, or stands in a file with nothing in it, is that of the defaults."""
+        if not isinstance(data, dict):
+            return data
+        fields = cls.model_fields
+        return {name: value for name, value in data.items() if value is not None or not _is_section(fields.get(name))}
+
+
+def _is_section(field: FieldInfo | None) -> bool:
+    kind = field.annotation if field and not field.is_required() else None
+    return isinstance(kind, type) and issubclass(kind, Section)
