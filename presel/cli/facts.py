@@ -61,6 +61,14 @@ def plan_facts(finished: Finished, of_run: Summary, config: Path) -> dict[str, l
     rest = sum(row["price_usd"] or 0.0 for row in of_run.plan)
     price = f"Instructing the quota costs about {dollars(rest)} (between {dollars(low)} and {dollars(high)})."
     everything = f"Instructing every usable image would cost about {dollars(of_run.money.everything)}."
+    if any(row["price_usd"] is None and row["quota"] for row in of_run.plan):
+        from presel.instruct.money.bounds import one_each
+
+        generator = finished.record.config.generator
+        counts = ({row["task"]: row[what] for row in of_run.plan} for what in ("quota", "usable"))
+        quota, usable = (dollars(one_each(images, generator)) for images in counts)
+        price = f"Nothing is answered yet, so there are no prices from answers: the quota is expected to cost {quota}."
+        everything = f"Every usable image is expected to cost {usable}."
     return {
         "Version": [f"a plan publishes none; {newest}"],
         "Changed": [in_words(since_before(finished.record.catalog, finished.record.samples))],

@@ -13,7 +13,7 @@ Set = Literal["reference", "selection"]
 
 
 def pending(record: RunRecord, of: Set | None = None) -> tuple[Set, list[dict[str, Any]]]:
-    """The set that waits, and its rows in pick order, task by task.
+    """The set that waits, and its rows in pick order, all tasks side by side: who stops halfway has some of each.
 
     The reference set comes first, since weights and quotas rest on it: with `of` left out, the selection is only looked at
     where nothing of the reference set waits.
@@ -40,6 +40,5 @@ def _waiting(wanted: tuple[TableRef, ...], instructed: tuple[TableRef, ...]) -> 
         rejects = table_store.rejects(answered)
         ids = {row["id"] for row in rows_of(rejects) if row["reason"] == Reason.PENDING}
         if ids:
-            rows = [row for row in rows_of(table_store.read(chosen)) if row["sample_id"] in ids]
-            found += sorted(rows, key=lambda row: (row["order"], row["sample_id"]))
-    return found
+            found += [row for row in rows_of(table_store.read(chosen)) if row["sample_id"] in ids]
+    return sorted(found, key=lambda row: (row["order"], row["task"], row["sample_id"]))

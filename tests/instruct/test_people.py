@@ -11,17 +11,19 @@ import pytest
 
 from presel.config import GeneratorConfig, ImageConfig, PeopleConfig, PromptConfig
 from presel.demo.endpoint import looks, serve
-from presel.errors import InputError
+from presel.errors import InputError, SupplyError
 from presel.instruct.ledger import Ledger
 from presel.instruct.money.purse import spending
 from presel.instruct.people.agreement import agreement
 from presel.instruct.people.handing import Handoff, hand_out
 from presel.instruct.people.returned import read
 from presel.instruct.people.taking import Taken, take
-from presel.runs.pending import why_picked
+from presel.runs.pending import pending, why_picked
 from presel.storage import open_store
 from presel.tables import table_store
 from tests.instruct.pools import Pool, generator, reasons, rows
+from tests.instruct.test_killed import refresh_of
+from tests.refresh.straight import straight
 
 RATE = 36.0
 """US dollars an hour: a cent a second."""
@@ -248,3 +250,25 @@ def test_an_inline_picture_is_in_the_task_and_a_lost_one_is_a_reject(pool: Pool)
 def test_a_file_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         list(read(str(tmp_path / "nothing.json")))
+
+
+def test_a_refresh_publishes_what_has_come_and_says_what_waits(tmp_path: Path) -> None:
+    pool = Pool(tmp_path, images=24)
+    config = refresh_of(tmp_path, "store").model_copy(update={"generator": people()})
+    with pytest.raises(SupplyError, match="presel handoff"):
+        straight(config)
+    handed(pool, config.generator, picked=24)
+    handed_in(pool, [annotation(task) for task in tasks(pool)[:12]])
+    record = straight(config)
+    assert record.dataset is not None
+    assert record.dataset.records == 12
+    which, waiting = pending(record)
+    where = {"reference": record.reference_instructions, "selection": record.instructions}[which]
+    assert len(waiting) == sum(reasons(ref).count("pending") for ref in where)
+    assert [row["order"] for row in waiting] == sorted(row["order"] for row in waiting)
+    assert all(why_picked(row).endswith(pool.task) for row in waiting)
+    handed_in(pool, [annotation(task) for task in tasks(pool)])
+    whole = straight(config)
+    assert whole.dataset is not None
+    assert (whole.dataset.version, pending(whole)[1]) == (2, [])
+    assert whole.dataset.records == 22  # the budget: 95 % of 24
