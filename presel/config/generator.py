@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from presel.config.keys import InKeyUnless, Operational
@@ -53,6 +53,11 @@ def holds_no_password(address: str) -> str:
     if "@" in host or named:
         raise PydanticCustomError(SECRET, "the address holds a password or a key; keys belong into `api_key_env`")
     return address
+
+
+_NO_SECRET = r"^(?![^/]*//[^/]*@)(?!.*[?&][^=&]*([Kk]ey|[Tt]oken|[Ss]ecret|[Ss]ig|[Pp]assword)[^=&]*=[^&$])"
+Endpoint = Annotated[str, AfterValidator(holds_no_password), WithJsonSchema({"type": "string", "pattern": _NO_SECRET})]
+"""An address. By its pattern a Prefect server refuses a deployment's or a form's, too, before it keeps it."""
 
 
 class TurnConfig(Section):
@@ -175,9 +180,7 @@ class GeneratorConfig(Section):
     )
     people: Annotated[PeopleConfig, Operational] = PeopleConfig()
     model: str = "gpt-4.1-mini"
-    base_url: Annotated[str, AfterValidator(holds_no_password)] = Field(
-        "https://api.openai.com/v1", description="any server that speaks /chat/completions"
-    )
+    base_url: Endpoint = Field("https://api.openai.com/v1", description="any server that speaks /chat/completions")
     api_key_env: Annotated[str, Operational] = Field(
         "OPENAI_API_KEY", description="the environment variable that holds the key"
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from presel.config.generator import PriceConfig, holds_no_password
+from presel.config.generator import Endpoint, PriceConfig
 from presel.config.keys import InKeyUnless, Operational, SettledByStage
 from presel.config.section import Section
 
@@ -47,7 +47,7 @@ class LoraConfig(Section):
 class ServedConfig(Section):
     """A reference model behind an OpenAI-compatible server that returns prompt log-probabilities (vLLM does)."""
 
-    base_url: str = Field(description="the server's /v1; may name an environment variable, ${HOST}")
+    base_url: Endpoint = Field(description="the server's /v1; may name an environment variable, ${HOST}")
     model: str = Field(description="as the server calls it")
     api_key_env: Annotated[str, Operational] = Field(
         "OPENAI_API_KEY", description="the environment variable that holds the key; unset: none is sent"
@@ -60,9 +60,7 @@ class VerdictConfig(Section):
     """A judge behind any chat API: how sure it is of an answer, with its question and without. Not the paper's IRS."""
 
     model: str = Field(description="as the endpoint calls it; one that gives log-probabilities, or with `votes` any")
-    base_url: Annotated[str, AfterValidator(holds_no_password)] = Field(
-        "https://api.openai.com/v1", description="any server that speaks /chat/completions"
-    )
+    base_url: Endpoint = Field("https://api.openai.com/v1", description="any server that speaks /chat/completions")
     api_key_env: Annotated[str, Operational] = Field(
         "OPENAI_API_KEY", description="the environment variable that holds the key"
     )

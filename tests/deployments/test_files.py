@@ -121,3 +121,36 @@ SECRET_NAMES = re.compile(r"(?i)(password|secret_access_key|api_key|token)[ \t]*
 def test_no_deployment_file_holds_a_secret(path: Path) -> None:
     if path.suffix != ".pyc":
         assert not SECRET_NAMES.search(path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("address", "taken"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("${BASE}/v1", True),
+        ("https://router.example/v1?api-version=2024-10-21", True),
+        ("https://user:word@router.example/v1", False),
+        ("https://${USER}:${WORD}@router.example/v1", False),
+        ("https://router.example/v1?api_key=abc", False),
+    ],
+)
+def test_a_server_refuses_to_keep_a_deployment_whose_address_holds_a_password(address: str, taken: bool) -> None:
+    from prefect.server.schemas.actions import DeploymentCreate
+    from prefect.utilities.callables import parameter_schema
+
+    from flows.refresh import refresh
+
+    generator = {"max_cost": 1, "base_url": address}
+    config = {"source": {"uri": "s3://bucket/images"}, "store": "s3://bucket/presel", "generator": generator}
+    kept = {
+        "name": "refresh",
+        "flow_id": "00000000-0000-0000-0000-000000000000",
+        "parameters": {"config": config},
+        "parameter_openapi_schema": parameter_schema(refresh).model_dump(),
+        "enforce_parameter_schema": True,
+    }
+    if taken:
+        DeploymentCreate.model_validate(kept)
+    else:
+        with pytest.raises(ValueError, match="does not match"):
+            DeploymentCreate.model_validate(kept)
