@@ -12,6 +12,7 @@ from presel.cli import watching
 from presel.cli.console import screen, show, table, visible
 from presel.cli.options import DEFAULT_CONFIG, AsJson, ConfigPath, Overrides
 from presel.cli.run import COLUMNS
+from presel.config import RefreshConfig
 from presel.config.file import load
 from presel.dataset import versions
 from presel.dataset.records import rejected_rows
@@ -154,10 +155,17 @@ def report(
     config: ConfigPath = DEFAULT_CONFIG,
     overrides: Overrides = [],  # noqa: B006
     to: Annotated[Path | None, typer.Option(help="Copy the page here.")] = None,
+    compare: Annotated[tuple[int, int] | None, typer.Option(help="Two versions, side by side.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Where the latest report lies; with --to, a copy of it, and of the pictures beside it."""
+    """Where the latest report lies; with --to, a copy of it, and of the pictures beside it.
+
+    With --compare 3 5: a page about these two versions, written to --to, else to <dataset>-3-5.html.
+    """
     settings = load(config, overrides)
+    if compare is not None:
+        _compare(settings, *compare, to, as_json)
+        return
     try:
         record = run_record.published(settings.store, settings.dataset.name)
     except NotFound:
@@ -170,6 +178,23 @@ def report(
         copy_page(record.report, to)
         address = str(to)
     show({"report": address}, as_json, lambda: screen.print(address, markup=False, soft_wrap=True))
+
+
+def _compare(settings: RefreshConfig, before: int, after: int, to: Path | None, as_json: bool) -> None:
+    from presel.report.compare import compare
+    from presel.report.page import comparison_page
+
+    name = settings.dataset.name
+    old, new = (versions.find(settings.store, name, number) for number in (before, after))
+    page = to or Path(f"{name}-{before}-{after}.html")
+    found = compare(old, new, settings.source, settings.encoder.images)
+    try:
+        page.write_bytes(comparison_page(found))
+    except OSError as error:
+        raise ConfigError(f"the page cannot be written: {error.strerror}", where=str(page)) from error
+    picks = {kind.heading.lower(): kind.count for kind in found.picks}
+    words = f"{page}: picks " + ", ".join(f"{count:,} {kind}" for kind, count in picks.items())
+    show({"page": str(page), "picks": picks}, as_json, lambda: screen.print(words, markup=False, soft_wrap=True))
 
 
 def copy_page(report: TableRef, to: Path) -> None:

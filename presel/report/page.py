@@ -26,6 +26,7 @@ from presel.config.reference_model import NOT_IRS
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
 from presel.report.answers_data import list_data, packed_to_fit
 from presel.report.axes import axis
+from presel.report.compare import Comparison
 from presel.report.contents import Cluster, Contents, Map
 from presel.report.curves import coverage_curve, loss_curve, spending_curve
 from presel.report.decided import decided
@@ -121,6 +122,12 @@ def instructions_page(contents: Contents) -> bytes:
         )
     )
     return page.encode()
+
+
+def comparison_page(found: Comparison) -> bytes:
+    """Two versions, as a page of its own that holds all it shows and no script."""
+    style = Markup("".join(map(_packaged, _STYLES))) + found.sheets.style(".")
+    return _templates().get_template("compare.html.j2").render(found=found, style=style).encode()
 
 
 def folder_beside(contents: Contents) -> str:
