@@ -261,7 +261,8 @@ def _ending(state: State) -> str:
     error = state.result(raise_on_failure=False) if state.is_failed() else None
     if isinstance(error, BudgetExceeded):
         return f"The cap is reached: {' '.join(str(error).split())}"
-    return f"{state.name}: {' '.join(state.message.split())}" if state.message else str(state.name)
+    said = " ".join((state.message or "").split()).removeprefix("Flow run encountered an exception: ")
+    return f"{state.name}: {said}" if said else str(state.name)
 
 
 def close_stopped() -> None:

@@ -46,7 +46,7 @@ class Outputs:
             address = f"datasets/{result.name}/{result.version}"
             self.rows.append((stage, result.name, result.records, "", came, spent, result.digest[:8], address))
             return result.records
-        if isinstance(result, str):
+        if isinstance(result, str) and "\n" not in result:  # an address, not what is shown to somebody
             self.rows.append((stage, "", "", "", came, spent, "", result))
         return 0
 
@@ -68,4 +68,5 @@ class Outputs:
 
 
 def _cell(value: str | int) -> str:
-    return "" if value == "" else plain(value)
+    """A key has no place to break at: it begins a line of its own."""
+    return "/<br>".join(plain(value).rsplit("/", 1)) if value != "" else ""

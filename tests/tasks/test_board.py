@@ -163,6 +163,7 @@ def test_every_output_has_a_row_that_says_where_it_lies_and_whether_it_was_found
     board.ended(lane, "Completed", table, "a")
     board.ended(lane, "Cached", table, "b")
     board.ended(lane, "Failed", ValueError("no"), "c")
+    board.ended(board.begun("price", "price"), "Completed", "## Pay?\n\nwords to show, and no address")
     dataset = DatasetRef(name="demo", version=3, uri="s3://b/p/datasets/demo/3", digest="e" * 32, records=40)
     board.ended(board.begun("publish", "publish", looks=True), "Completed", dataset, "d")
     rank, tables = ("rank", "chart", 15, 2), ("dddddddd", "tables/rank/k")
@@ -172,7 +173,7 @@ def test_every_output_has_a_row_that_says_where_it_lies_and_whether_it_was_found
         ("publish", "demo", 40, "", "ran", "", "eeeeeeee", "datasets/demo/3"),
     ]
     assert board.outputs.words() == "3 outputs, 1 of them cached. Addresses are below s3://b/p."
-    assert "| rank | chart | 15 | 2 | made | 1.2 | dddddddd | tables/rank/k |\n" in board.outputs.page()
+    assert "| rank | chart | 15 | 2 | made | 1.2 | dddddddd | tables/rank/<br>k |\n" in board.outputs.page()
     assert "| rank | 3 of 3 (1 cached, 1 failed) | 30 rows |" in board.page(RUNNING)
 
 
