@@ -121,8 +121,7 @@ def _changed(finished: Finished) -> str:
     moved = ", ".join(
         f"{told['records'][what]['records']:,} {what}" for what in ("added", "changed", "kept", "dropped")
     )
-    against = f"against version {told['before']}" if told["before"] else "records, the first version"
-    return f"{moved} {against}"
+    return f"{moved} against version {told['before']}" if told["before"] else f"{moved}: the first version"
 
 
 def _cost(finished: Finished, of_run: Summary) -> list[str]:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from flows.refresh import refresh
+from presel.cli.facts import facts
+from presel.cli.prefect_run import Finished
 from presel.demo.salt import SALT
 from presel.demo.setting import Setting, staged
 from presel.runs import budget_curve, explain_image, run_record
@@ -103,6 +105,20 @@ def test_the_plan_says_what_other_budgets_would_cost_and_cover(first):
     assert points[-1]["coverage"] > points[0]["coverage"]
     chosen = next(point for point in points if point["share"] == 0.15)
     assert chosen["records"] == sum(row["reference"] + row["quota"] for row in rows)
+
+
+def test_a_run_ends_with_the_same_five_facts(first):
+    made = first.record.dataset
+    told = facts(Finished(first.record, 0.01, 75.0, "run", None), Summary(first.record), Path("here/presel.yaml"))
+    assert list(told) == ["Version", "Changed", "Cost", "Refused", "Next"]
+    assert told["Version"][0].startswith(f"{made.version} of demo: {made.records} records in ")
+    assert told["Changed"][0] == f"{made.records} added, 0 changed, 0 kept, 0 dropped: the first version"
+    assert "This run paid $0.0100" in told["Cost"][0]
+    assert "near_duplicate" in told["Refused"][0]
+    assert told["Next"][-2].endswith("export --to FOLDER -c here/presel.yaml")
+    again = facts(Finished(first.record, 0.0, 75.0, "run", made.version), Summary(first.record))
+    assert again["Version"][0].startswith(f"{made.version} of demo, as before")
+    assert again["Changed"][0] == "nothing: pool and settings are what they were"
 
 
 def test_any_budget_is_divided_as_the_plan_divides_its_own(first):
