@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from presel.images import extra, jpeg, png, tiff
 from presel.images.colour import orientation, to_rgb
-from presel.images.containers import lacking, mended, missing
+from presel.images.containers import lacking, mended, missing, profile
 from presel.images.formats import SUPPORTED, describe, sniff, unsupported
 from presel.images.pillow import Image, ImageFile
 from presel.images.reasons import Reason
@@ -125,6 +125,8 @@ def _loaded(kind: str, opened: ImageFile, data: bytes, scale: float) -> Image.Im
     if kind == "PNG":
         return png.load(opened, data)
     opened.load()
+    if kind == "JPEG2000" and "icc_profile" not in opened.info and (found := profile(data)):
+        opened.info["icc_profile"] = found
     return opened
 
 

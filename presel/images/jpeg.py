@@ -28,7 +28,8 @@ _PADDING = 3
 """Bytes that encoders leave between the data and the end marker."""
 _READ_AHEAD = 16
 """Bytes that libjpeg may have taken already when it counts those that are left."""
-_HOLE = bytes(64)
+_HOLE = bytes(16)
+"""Where zeros are coefficients, chance does not make so many: it is 42 of one sign in a row."""
 _MOST_SCANS = 200
 
 

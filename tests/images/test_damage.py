@@ -72,6 +72,13 @@ def test_a_jpeg_that_libjpeg_completed_by_guessing_is_refused(kind: str) -> None
     assert {name: fate(data) for name, data in broken.items() if fate(data) == "usable"} == {}
 
 
+@pytest.mark.parametrize("hole", [16, 24, 63, 200])
+def test_a_small_hole_of_zeros_in_a_baseline_jpeg_is_found(hole: int) -> None:
+    whole = JPEGS["baseline"]
+    at = len(whole) * 2 // 3
+    assert "a hole of zeros" in detail(whole[:at] + bytes(hole) + whole[at + hole :])
+
+
 def test_a_cut_jpeg_with_a_whole_thumbnail_is_refused_however_it_is_padded() -> None:
     """A walk over its markers that does not skip the EXIF block finds the thumbnail's end and takes it for the picture's."""
     small = encoded(IMAGE.resize((40, 30)), "JPEG")
@@ -324,6 +331,32 @@ def test_a_cut_picture_of_these_formats_is_refused_with_what_is_missing() -> Non
     stream = encoded(IMAGE, "JPEG2000", no_jp2=True)
     assert fate(stream[: len(stream) // 2] + b"\xff\xd9") == Reason.UNDECODABLE
     assert fate(stream[: len(stream) // 2] + bytes(len(stream) // 2)) == Reason.TRUNCATED
+
+
+def test_a_file_that_was_laid_out_in_full_and_filled_in_part_is_refused() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8))
+    for kind, how in (("WEBP", {}), ("WEBP", {"lossless": True}), ("AVIF", {}), ("JPEG2000", {})):
+        whole = encoded(noise, kind, **how)
+        half = len(whole) // 2
+        assert fate(whole[:half] + bytes(len(whole) - half)) == Reason.TRUNCATED, (kind, how)
+        assert same(whole + bytes(len(whole)), whole), f"zeros behind a whole {kind}"
+    stream = encoded(noise, "JPEG2000", no_jp2=True)
+    half = len(stream) // 2
+    assert "a hole of zeros" in detail(stream[:half] + bytes(200) + stream[half + 200 :])
+
+
+def test_a_flat_picture_is_full_of_zeros_and_whole() -> None:
+    for colour in ((0, 0, 0), (255, 255, 255), (200, 30, 77)):
+        flat = Image.new("RGB", (700, 700), colour)
+        for kind, how in (
+            ("WEBP", {}),
+            ("WEBP", {"quality": 5}),
+            ("AVIF", {}),
+            ("JPEG2000", {}),
+            ("JPEG", {}),
+            ("JPEG", {"optimize": True}),
+        ):
+            assert fate(encoded(flat, kind, **how)) == "usable", (kind, how, colour)
 
 
 NAMED = {

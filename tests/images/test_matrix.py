@@ -213,6 +213,21 @@ def test_profiles_of_other_formats_are_applied(format: str, kind: str) -> None:
     assert distance(sink.getvalue(), light(stored, COLOURS[kind])) <= LEVEL
 
 
+@pytest.mark.parametrize("kind", ["linear", "swapped", "gamma"])
+def test_the_profile_of_a_jp2_is_applied(kind: str) -> None:
+    sink = io.BytesIO()
+    Image.fromarray(np.rint(PICTURE[..., :3] * 255).astype(np.uint8)).save(sink, "JPEG2000")
+    whole, own = sink.getvalue(), b"\2\0\0" + profile(*COLOURS[kind])
+    box = struct.pack(">I", 8 + len(own)) + b"colr" + own
+    at, outer = whole.index(b"colr") - 4, whole.index(b"jp2h") - 4
+    length, around = (struct.unpack_from(">I", whole, place)[0] for place in (at, outer))
+    grown = struct.pack(">I", around - length + len(box))
+    profiled = whole[:outer] + grown + whole[outer + 4 : at] + box + whole[at + length :]
+    with Image.open(io.BytesIO(whole)) as plain:
+        stored = np.asarray(plain.convert("RGB")) / 255
+    assert distance(profiled, light(stored, COLOURS[kind])) <= LEVEL
+
+
 def test_a_profile_of_wider_colours_is_applied_to_sixteen_bits_too() -> None:
     kind = ("Adobe RGB (1998)", 2.2, ADOBE)
     values = np.rint(PICTURE[..., :3] * 65_535).astype(int)
