@@ -135,3 +135,28 @@ def test_a_share_may_be_written_in_per_cent(tmp_path: Path, said: str) -> None:
     path.write_text(f"source:\n  uri: pool\nstore: s\ngenerator: {{max_cost: 5}}\nbudget:\n  share: {said}\n")
     assert load(path).budget.share == pytest.approx(0.15)
     assert load(path, ["reference.share=5%"]).reference.share == pytest.approx(0.05)
+
+
+def test_one_wrong_value_is_one_mistake_however_many_alternatives_there_are(tmp_path):
+    path = tmp_path / "presel.yaml"
+    path.write_text(GOOD)
+    with pytest.raises(ConfigError) as caught:
+        load(path, ["generator.max_cost=-1"])
+    said = str(caught.value)
+    assert "one mistake" in said
+    assert (
+        "--set generator.max_cost=-1: generator.max_cost: input should be greater than or equal to 0 or input" in said
+    )
+    assert said.count("got -1") == 1
+
+
+def test_a_section_that_only_an_override_names_is_that_overrides_mistake(tmp_path):
+    path = tmp_path / "presel.yaml"
+    path.write_text(GOOD)
+    with pytest.raises(
+        ConfigError, match=r"--set budgt\.share=1: budgt: there is no such field; did you mean `budget`"
+    ):
+        load(path, ["budgt.share=1"])
+    path.write_text(f"{GOOD}budgt:\n  share: 1\n")
+    with pytest.raises(ConfigError, match=r"presel\.yaml:6: budgt: there is no such field"):
+        load(path, ["budgt.share=1"])

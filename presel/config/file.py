@@ -78,24 +78,43 @@ def _not_yaml(error: yaml.YAMLError, where: str) -> ConfigError:
 
 
 def _explained(error: ValidationError, tree: yaml.Node | None, where: str, overrides: Sequence[str]) -> ConfigError:
-    lines = []
+    mistakes: dict[str, list[str]] = {}
     for item in error.errors():
         location = _without_union_tags(item["loc"])
-        place = _override_of(location, overrides) or f"{where}:{_line_of(tree, location)}"
+        place = _override_of(location, overrides, tree) or f"{where}:{_line_of(tree, location)}"
         name = ".".join(str(part) for part in location) or "configuration"
-        lines.append(f"{place}: {name}: {_said(item['type'], item['msg'], item['input'], location)}")
+        said = _said(item["type"], item["msg"], item["input"], location)
+        mistakes.setdefault(f"{place}: {name}", []).append(said)
+    lines = [f"{at}: {_either(list(dict.fromkeys(said)))}" for at, said in mistakes.items()]
     count = "one mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
-    return ConfigError("\n  ".join([f"{count} in the configuration, nothing was started:", *dict.fromkeys(lines)]))
+    return ConfigError("\n  ".join([f"{count} in the configuration, nothing was started:", *lines]))
 
 
-def _override_of(location: Location, overrides: Sequence[str]) -> str | None:
-    """The last override that says something at, above or below this place: a file's line has no part in it."""
+def _either(said: list[str]) -> str:
+    """One sentence of what each alternative of a field says of the same value."""
+    *others, last = said
+    got = last.rpartition(", got ")
+    ending = f", got {got[2]}" if got[1] else ""
+    return " or ".join([*(text.removesuffix(ending) for text in others), last])
+
+
+def _override_of(location: Location, overrides: Sequence[str], tree: yaml.Node | None) -> str | None:
+    """The last override that says something at or above this place, or below one that the file does not have."""
+    said = [str(part) for part in location]
     for override in reversed(overrides):
         parts = override.partition("=")[0].split(".")
-        said = [str(part) for part in location]
-        if parts == said[: len(parts)]:
+        if parts == said[: len(parts)] or (said == parts[: len(said)] and not _is_there(tree, said)):
             return f"--set {override}"
     return None
+
+
+def _is_there(node: yaml.Node | None, location: Location) -> bool:
+    """Whether a file says something at this place."""
+    for part in location:
+        if not isinstance(node, yaml.MappingNode):
+            return False
+        node = next((value for key, value in node.value if key.value == part), None)
+    return node is not None
 
 
 def _said(kind: str, message: str, got: object, location: Location) -> str:
