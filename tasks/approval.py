@@ -18,7 +18,7 @@ from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary
 from tasks.board import board
 from tasks.patience import let_the_slot_go
-from tasks.run_names import planned, rename, wanted
+from tasks.run_names import begun, planned, rename, wanted
 
 
 class Approval(RunInput):
@@ -31,7 +31,10 @@ def await_reference(form: str | None, config: RefreshConfig) -> None:
     """Before the reference set is bought; `form`: what it costs, None if nothing. Called by the flow: only a flow can pause."""
     if form is not None and config.execution.approve == "all":
         get_run_logger().info("Waiting for approval of the reference set")
+        name = begun(config.dataset.name)
+        rename(f"{name}: approve the reference set?")
         _ask(form, "the reference set", f"reference-{short_digest(form)[:12]}", config)
+        rename(name)
 
 
 def await_approval(record: RunRecord) -> None:

@@ -23,8 +23,13 @@ def wanted(run: Summary) -> str:
 
 def planned(run: Summary, waits: bool = False) -> str:
     """`refresh demo: 246 images for $0.0346`; as a question while that waits for approval."""
-    of = f"{runtime.flow_run.flow_name} {run.record.config.dataset.name}"
-    return f"{of}: approve {wanted(run)}?" if waits else f"{of}: {wanted(run)}"
+    what = f"approve {wanted(run)}?" if waits else wanted(run)
+    return f"{begun(run.record.config.dataset.name)}: {what}"
+
+
+def begun(dataset: str) -> str:
+    """`refresh demo`."""
+    return f"{runtime.flow_run.flow_name} {dataset}"
 
 
 def ended(flow: str, dataset: DatasetRef, came: str, spent: float) -> str:
