@@ -46,7 +46,7 @@ HEADINGS = (
 _WEIGHT_ROWS = 40
 _CLUSTER_ROWS = 300
 _ALL_INSTRUCTIONS = "instructions.html"
-_INLINE = 2_000_000
+_INLINE = 1_300_000
 """Characters of base64 of large pictures that the page holds."""
 _SCRIPTS = ("page.js", "packed.js", "map.js", "list.js")
 _STYLES = ("page.css", "map.css", "list.css")

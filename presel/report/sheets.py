@@ -17,7 +17,7 @@ from presel.images.pillow import Image
 
 SIDE, COLUMNS, ROWS = 96, 16, 8
 """Pixels of a cell; cells of a sheet."""
-INLINE = 1_400_000
+INLINE = 900_000
 """Characters of base64 that the page holds."""
 _GROUND = (128, 128, 128)
 
