@@ -28,7 +28,13 @@ _WORDS = (
 _ANGLED = re.compile(rf"<(/?(?:{'|'.join(map(re.escape, _WORDS))}|row_\d+_col_\d+|loc\d{{4}}|seg\d{{3}}|unused\d+))>")
 _BARRED = re.compile(r"<([|｜])([^<>|｜\s][^<>|｜\n]{0,40}?)\1>")
 _GEMMA = re.compile(r"<\|([a-z_]{1,24})>|<([a-z_]{1,24})\|>")
-_SQUARED = re.compile(r"\[(/?(?:INST|IMG|IMG_BREAK|IMG_END|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|SYSTEM_PROMPT))\]")
+_MISTRALS = (
+    *("INST", "IMG", "IMG_BREAK", "IMG_END", "AVAILABLE_TOOLS", "TOOL_CALLS", "TOOL_RESULTS", "TOOL_CONTENT"),
+    *("SYSTEM_PROMPT", "MODEL_SETTINGS", "THINK", "ARGS", "CALL_ID", "PREFIX", "MIDDLE", "SUFFIX", "TRANSCRIBE"),
+    *("AUDIO", "BEGIN_AUDIO", "NEXT_AUDIO_TEXT", "REPEAT_AUDIO_TEXT", "STREAMING_PAD", "STREAMING_WORD"),
+)
+"""Between square brackets, each also with a slash before it."""
+_SQUARED = re.compile(rf"\[(/?(?:{'|'.join(_MISTRALS)}))\]")
 _DOUBLED = re.compile(r"<<(/?SYS)>>")
 
 

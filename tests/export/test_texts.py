@@ -13,6 +13,8 @@ SIGNS = (
     *("<|eot_id|>", "<|begin_of_text|>", "<|image|>", "<｜begin▁of▁sentence｜>", "<think>", "</think>"),
     *("<IMG_CONTEXT>", "<start_of_image>", "<end_of_turn>", "<image_soft_token>", "<fake_token_around_image>"),
     *("<row_1_col_2>", "<loc0007>", "[INST]", "[/INST]", "[IMG]", "[IMG_END]", "<<SYS>>", "<tool_call>", "<turn|>"),
+    *("[THINK]", "[/THINK]", "[AUDIO]", "[BEGIN_AUDIO]", "[ARGS]", "[CALL_ID]", "[PREFIX]", "[SUFFIX]", "[MIDDLE]"),
+    *("<|extra_204|>", "<|object_ref_start|>", "<|fim_middle|>", "<|repo_name|>", "</tool_response>"),
 )
 
 
