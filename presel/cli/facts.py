@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from presel.cli.console import screen, visible
 from presel.cli.options import DEFAULT_CONFIG
 from presel.concurrency.progress import duration
-from presel.dataset import versions
+from presel.dataset import changes, versions
 from presel.runs import summary
 from presel.runs.figures import dollars
 from presel.sources.catalog import in_words, since_before
@@ -118,9 +118,7 @@ def _changed(finished: Finished) -> str:
     if made is None or made.version == finished.before:
         return "nothing: pool and settings are what they were"
     told = json.loads(versions.file(made, "diff.json"))
-    moved = ", ".join(
-        f"{told['records'][what]['records']:,} {what}" for what in ("added", "changed", "kept", "dropped")
-    )
+    moved = changes.in_words(told["records"])
     return f"{moved} against version {told['before']}" if told["before"] else f"{moved}: the first version"
 
 

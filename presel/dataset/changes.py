@@ -24,26 +24,35 @@ ANSWER = ("turns", "model", "input_tokens", "output_tokens", "cost_usd")
 
 
 def diff(before: Iterable[Record], after: Iterable[Record]) -> dict[str, Any]:
-    """Ids and money by what happened to a record. Both sides are rows of RECORDS (`sample_id`, `origin` and ANSWER), ordered
-    by `sample_id`: they are gone through side by side, so that of two large versions only ids and costs are held."""
+    """Ids and money by what happened to a record. Both sides are rows of (`sample_id`, `key`, `origin`, ANSWER) in order
+    of `sample_id`: they are gone through side by side, so that of two large versions only ids and costs are held."""
     ids: dict[str, list[str]] = {"added": [], "changed": [], "dropped": [], "kept": []}
     spent: list[float] = []
     saved: list[float] = []
-    chosen = again = 0
+    chosen = again = renamed = 0
     for sample, old, new in _side_by_side(before, after):
         happened = _happened(old, new)
         ids[happened].append(sample)
+        renamed += happened == "kept" and old is not None and new is not None and old.get("key") != new.get("key")
         if new is not None:
             (saved if _is_reused(old, new) else spent).append(new["cost_usd"] or 0.0)
         if _is_chosen(old):
             chosen, again = chosen + 1, again + _is_chosen(new)
     return {
         **{name: {"records": len(ids[name]), "ids": ids[name]} for name in ("added", "changed", "dropped")},
-        "kept": {"records": len(ids["kept"])},
+        "kept": {"records": len(ids["kept"])} | ({"renamed": renamed} if renamed else {}),
         "selection_overlap": again / chosen if chosen else None,
         "spent_usd": fsum(spent),
         "saved_by_reuse_usd": fsum(saved),
     }
+
+
+def in_words(records: Mapping[str, Any]) -> str:
+    """What `diff` counted: `2 added, 0 changed, 96 kept (3 under another name), 1 dropped`."""
+    told = {name: f"{records[name]['records']:,} {name}" for name in ("added", "changed", "kept", "dropped")}
+    if renamed := records["kept"].get("renamed"):
+        told["kept"] += f" ({renamed:,} under another name)"
+    return ", ".join(told.values())
 
 
 def drift(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Any]:

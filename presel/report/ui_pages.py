@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from presel.config import RefreshConfig
+from presel.dataset import changes as changing
 from presel.dataset import history, versions
 from presel.errors import InputError
 from presel.instruct.money.bounds import at_most, one_each
@@ -244,7 +245,7 @@ def result_markdown(run: Summary, begun: datetime) -> str:
     usable = sum(line.usable for line in run.lines)
     since = f"Since version {changes['before']}" if changes["before"] else "The first version"
     moved = changes["records"]
-    counts = ", ".join(f"{moved[name]['records']:,} {name}" for name in ("added", "changed", "kept", "dropped"))
+    counts = changing.in_words(moved)
     return (
         f"## {dataset.name}, version {dataset.version}\n\n"
         f"**{dataset.records:,} records** of {usable:,} usable images, instructed for **{dollars(run.money.paid)}**; "

@@ -37,7 +37,7 @@ import pyarrow.parquet as pq
 from presel.concurrency import progress
 from presel.config import RefreshConfig
 from presel.dataset import history, plain, trainer_formats, versions
-from presel.dataset.changes import ANSWER, diff, drift
+from presel.dataset.changes import ANSWER, diff, drift, in_words
 from presel.dataset.records import CHOSEN, chosen, records, rejected
 from presel.dataset.settings import portable, without_credentials
 from presel.dataset.trainer_formats import RECORDS
@@ -56,7 +56,6 @@ log = logging.getLogger(__name__)
 _RECORDS_A_GROUP = 1 << 18
 _SAID = ("sample_id", "task", "key", "turns")
 _COUNTED = ["task", "origin", "model", "cost_usd"]
-_MOVES = ("added", "changed", "kept", "dropped")
 _LIBRARIES = (
     "numpy",
     "pyarrow",
@@ -220,8 +219,7 @@ def _publish(
         "endpoint": without_credentials(config.generator.base_url),
     }
     made = versions.complete(store, name, number, files, about, run)
-    counts = {what: changes["records"][what]["records"] for what in _MOVES}
-    _say(made, f"version {number}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+    _say(made, f"version {number}: {in_words(changes['records'])}")
     return made
 
 
@@ -245,7 +243,7 @@ def _say(dataset: DatasetRef, what: str) -> None:
 
 def changes_against(before: DatasetRef | None, content: Content) -> dict[str, Any]:
     """diff.json: against the version before, or against nothing."""
-    compared = ["sample_id", "origin", *ANSWER]
+    compared = ["sample_id", "key", "origin", *ANSWER]
     with versions.opened(before, "data.parquet") if before else nullcontext() as data:
         records = diff(table_store.decoded_rows(data, compared) if data else (), content.rows(*compared))
     old_plan = rows_of(table_store.decode(versions.file(before, "plan.parquet"))) if before else []

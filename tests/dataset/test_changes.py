@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from presel.dataset.changes import diff, drift
+from presel.dataset.changes import diff, drift, in_words
 
 
 def record(
@@ -53,3 +53,9 @@ def test_drift_is_the_share_of_weight_that_went_to_other_tasks() -> None:
     assert found["moved"] == pytest.approx(0.2)
     assert found["tasks"]["photo"] == {"before": None, "after": 0.2}
     assert drift({}, {"ocr": 1.0})["moved"] is None
+
+
+def test_a_record_whose_picture_has_another_name_is_kept_and_said_to_be_renamed() -> None:
+    found = diff([{**record("a"), "key": "a.jpg"}, record("b")], [{**record("a"), "key": "z.jpg"}, record("b")])
+    assert found["kept"] == {"records": 2, "renamed": 1}
+    assert in_words(found) == "0 added, 0 changed, 2 kept (1 under another name), 0 dropped"
