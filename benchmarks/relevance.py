@@ -53,12 +53,15 @@ class Clock:
         return statistics.median(cpu for _, cpu in self._rounds)
 
 
-def llava(layers: int, width: int, tower: int) -> ReferenceModel:
-    """LLaVA-1.5's shape with a narrow tower and language model, and the demo's tokenizer."""
+def llava(layers: int, width: int, tower: int, tower_layers: int | None = None, device: str = "cpu") -> ReferenceModel:
+    """LLaVA-1.5's shape with a narrow tower and language model, random weights, and the demo's tokenizer.
+
+    On a GPU the weights are bfloat16 and made there."""
     small = load(ReferenceModelConfig(model="builtin", device="cpu"))
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
     heads = width // 64
     vision = CLIPVisionConfig(
-        image_size=336, patch_size=14, hidden_size=tower, intermediate_size=4 * tower, num_hidden_layers=layers,
+        image_size=336, patch_size=14, hidden_size=tower, intermediate_size=4 * tower, num_hidden_layers=tower_layers or layers,
         num_attention_heads=tower // 32,
     )  # fmt: skip
     text = LlamaConfig(
@@ -67,12 +70,17 @@ def llava(layers: int, width: int, tower: int) -> ReferenceModel:
     )  # fmt: skip
     torch.manual_seed(0)
     token = small.processor.tokenizer.convert_tokens_to_ids("<image>")
-    model = LlavaForConditionalGeneration(
-        LlavaConfig(vision_config=vision, text_config=text, image_token_id=token, image_seq_length=576)
-    )
+    shape = LlavaConfig(vision_config=vision, text_config=text, image_token_id=token, image_seq_length=576)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            model = LlavaForConditionalGeneration(shape)
+    finally:
+        torch.set_default_dtype(usual)
     side = {"height": 336, "width": 336}
     small.processor.image_processor.size = small.processor.image_processor.crop_size = side
-    return ReferenceModel(model.eval(), small.processor, small.device, small.dtype)
+    return ReferenceModel(model.eval().to(device, dtype), small.processor, torch.device(device), dtype)
 
 
 def pool(folder: Path, count: int) -> list[Sample]:
@@ -100,12 +108,12 @@ def plainly(model: ReferenceModel, folder: Path, samples: list[Sample]) -> dict[
             image = Image.open(io.BytesIO((folder / sample.key).read_bytes())).convert("RGB")
             inputs = model.processor(
                 text=[rendered.text], images=[image], add_special_tokens=False, return_tensors="pt"
-            )
+            ).to(model.device, model.dtype)
             tail = model.processor.tokenizer(rendered.text[rendered.responses[0][0] :], add_special_tokens=False)[
                 "input_ids"
             ]
             labels = torch.full_like(inputs["input_ids"], -100)
-            labels[0, -len(tail) :] = torch.tensor(tail)
+            labels[0, -len(tail) :] = torch.tensor(tail, device=labels.device)
             with torch.no_grad():
                 losses.append(float(model.model(**inputs, labels=labels).loss))
         found[sample.id] = (losses[0], losses[1])
