@@ -64,7 +64,9 @@ def test_the_most_informative_arms_come_first_and_every_arm_is_a_valid_configura
     found = trials(None, BUDGETS, range(2), ["steps", "epochs"])
     assert [trial.arm for trial in found[:4]] == list(ORDER[:4])
     assert len(found) == len(set(found))
-    assert max(n for n, t in enumerate(found) if t.budget not in (0.0, 0.15, 1.0)) == len(found) - 1
+    assert [t.training for t in found] == sorted((t.training for t in found), reverse=True)
+    others = [n for n, t in enumerate(found) if t.budget not in (0.0, 0.15, 1.0)]
+    assert all(found[n].arm in ORDER[:8] for n in range(others[0]))
     for name in ARMS:
         config = config_of(Trial(name, 0.15, 3, "steps"), SETTING)
         assert config.mode == ("paper" if ARMS[name].paper else "default")
@@ -101,7 +103,7 @@ def test_a_pool_is_read_whatever_its_words_and_the_tests_words_are_not_learned(t
     [
         ("{", InputError),
         ('{"key": "a", "task": "x", "split": "train", "questions": [["q", "a"]], "caption": ""}', InputError),
-        ('{"key": "a", "task": "x", "split": "pool", "questions": [], "caption": ""}', InputError),
+        ('{"key": "a", "task": "x", "split": "pool", "questions": ["q"], "caption": ""}', InputError),
         ('{"key": "../a", "task": "x", "split": "pool", "questions": [["q", "a"]], "caption": ""}', InputError),
     ],
 )
@@ -111,6 +113,17 @@ def test_a_line_that_is_no_truth_is_named(tmp_path: Path, line: str, error: type
         file.write(line + "\n")
     with pytest.raises(error, match="line 4"):
         _ = Pool(tmp_path).rows
+
+
+def test_a_picture_without_a_question_is_left_out_and_one_that_is_missing_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, [*rows(), Row("x/silent.png", "x", "pool", (), "")])
+    pool = Pool(tmp_path)
+    assert [row.key for row in pool.split("pool")] == ["x/pool.png"]
+    assert "1 pictures of pool and test have no question" in caplog.text
+    with pytest.raises(InputError, match=r"x/base\.png"):
+        pool.bytes_of("x/base.png")
 
 
 def test_a_folder_without_a_truth_or_without_a_split_is_refused(tmp_path: Path) -> None:

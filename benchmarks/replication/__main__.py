@@ -3,7 +3,7 @@
 --pool FOLDER     a pool as pools.py reads it; without it the drawn pools, much and little redundancy, are made and used
 --work FOLDER     stores, bases and results; what is there is gone on from, after a kill too
 --arms --budgets --seeds --training    what is compared; everything by default, the most informative first
---minutes N       no arm is started after that; the table is made of what there is
+--minutes N       all of it, base and tables too; no arm is started that would not end in time
 --size N          pictures of a drawn pool to choose from; --base N: captions the base is trained on
     --passes N        over the pool, of a training matched in steps; --questions N: of a task's test at most
 """
@@ -23,13 +23,17 @@ from benchmarks.replication.arms import ARMS, BUDGETS, ENDPOINT, KEY, Setting, T
 from benchmarks.replication.base import Recipe, base_of
 from benchmarks.replication.drawn import VARIANTS, draw_pool
 from benchmarks.replication.pools import Pool
-from benchmarks.replication.results import Results, table
+from benchmarks.replication.results import Results, findings, table
 from benchmarks.replication.scoring import Question, held_out, right
+from benchmarks.replication.shares import write_shares
 from benchmarks.replication.trial import choose, tune
 from presel.demo.endpoint import serve
 from presel.demo.setting import environment
 
 log = logging.getLogger(__name__)
+STEPS = 1500
+"""Of a training matched in steps, at most: a pool of any size has its arms in minutes."""
+FOR_TABLES = 30.0
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,15 @@ class Study:
 
 
 @contextmanager
-def study(pool: Pool, work: Path, recipe: Recipe, passes: float, questions: int) -> Iterator[Study]:
-    """The pool laid out, its base trained, its annotator listening. `passes`: over the pool, of a training matched in steps."""
+def study(pool: Pool, work: Path, recipe: Recipe, passes: float, questions: int, seconds: float) -> Iterator[Study]:
+    """The pool laid out, its base trained, its annotator listening. `passes`: over the pool, of a training matched in steps;
+    `seconds`: all there is, of which the base may take a quarter."""
     folder = work / pool.name
-    mapping, base = pool.lay_out(folder), base_of(pool, work, recipe)
+    mapping, base = pool.lay_out(folder), base_of(pool, work, recipe, seconds / 4)
     asked = held_out(pool, questions)
     setting = Setting(
         str(folder / "images"), str(mapping), str(folder / "store"), str(base),
-        steps=max(1, round(passes * len(pool.split("pool")) / Setting.batch)),
+        steps=min(STEPS, max(1, round(passes * len(pool.split("pool")) / Setting.batch))),
     )  # fmt: skip
     results = Results(work / "results" / f"{pool.name}.jsonl", [one.task for one in asked])
     with serve(annotator(pool, folder)) as endpoint, environment(**{ENDPOINT: endpoint.url, KEY: "evidence"}):
@@ -92,14 +97,28 @@ def main(arguments: list[str] | None = None) -> None:
     until = time.time() + 60 * given.minutes
     folders = given.pool or [draw_pool(work / "pools" / name, name, given.size) for name in sorted(VARIANTS)]
     for n, folder in enumerate(folders):
-        stop = time.time() + (until - time.time()) / (len(folders) - n)
-        with study(Pool(folder.absolute()), work, Recipe(pictures=given.base), given.passes, given.questions) as one:
-            for trial in trials(given.arms, given.budgets, given.seeds, given.training):
-                if time.time() >= stop:
-                    break
-                one.run(trial)
+        left = (until - time.time()) / (len(folders) - n)
+        stop = time.time() + left - FOR_TABLES
+        pool = Pool(folder.absolute())
+        with study(pool, work, Recipe(pictures=given.base), given.passes, given.questions, left) as one:
+            _run(one, trials(given.arms, given.budgets, given.seeds, given.training), stop)
             for training in given.training:
-                print(f"\n{one.pool.name}, trained for the same {training}\n\n{table(one.results, training)}")
+                if any(trial.training == training for trial in one.results.lines):
+                    print(f"\n{one.pool.name}, trained for the same {training}\n\n{table(one.results, training)}")
+                    print(findings(one.results, training))
+        print(write_shares(one.results, work))
+
+
+def _run(one: Study, wanted: list[Trial], stop: float) -> None:
+    """As many as end in time, by the longest so far."""
+    longest = 0.0
+    for number, trial in enumerate(wanted):
+        started = time.time()
+        if started + longest >= stop:
+            log.warning("%s: no time for %d more of %d trials", one.pool.name, len(wanted) - number, len(wanted))
+            break
+        one.run(trial)
+        longest = max(longest, time.time() - started)
 
 
 def _one_thread() -> None:

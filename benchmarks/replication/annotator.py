@@ -29,7 +29,7 @@ _TASK = re.compile(r'belongs to the task "([^"]*)"')
 
 def annotator(pool: Pool, work: Path) -> Annotate:
     """Answers about every picture of the pool split; what a sent picture shows is computed once and kept in `work`."""
-    sent = _sent_pictures(pool, work / f"sent-v{API_VERSION}.json")
+    sent = _sent_pictures(pool, work / f"sent-2-v{API_VERSION}.json")
     by_key: dict[str, list[Row]] = defaultdict(list)
     by_task: dict[str, list[Row]] = defaultdict(list)
     for row in pool.split("pool"):
@@ -38,7 +38,7 @@ def annotator(pool: Pool, work: Path) -> Annotate:
 
     def annotate(picture: bytes, words: str, request: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         seen, named = digest(picture), _TASK.search(words)
-        rows = by_key[sent[seen]]
+        rows = [row for key in sent[seen] for row in by_key[key]]
         row = next((row for row in rows if named and row.task == named[1]), rows[0])
         rng = Random(f"{request['model']}/{request.get('seed')}/{seen}/{row.task}")
         if request["model"] == SHUFFLED:
@@ -48,16 +48,16 @@ def annotator(pool: Pool, work: Path) -> Annotate:
     return annotate
 
 
-def _sent_pictures(pool: Pool, path: Path) -> dict[str, str]:
-    """Digest of the JPEG that is sent -> key. Pictures that are sent as the same JPEG show the same."""
+def _sent_pictures(pool: Pool, path: Path) -> dict[str, list[str]]:
+    """Digest of the JPEG that is sent -> keys: one picture may lie in several tasks under several keys."""
     if path.exists():
-        known: dict[str, str] = json.loads(path.read_text())
+        known: dict[str, list[str]] = json.loads(path.read_text())
         return known
-    found = {}
+    found: dict[str, list[str]] = {}
     for key in dict.fromkeys(row.key for row in pool.split("pool")):
         sent = sent_picture(pool.bytes_of(key), SIDE)
         if sent is not None:
-            found.setdefault(sent, key)
+            found.setdefault(sent, []).append(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
     return found

@@ -54,17 +54,18 @@ class Arm:
     """Where an arm has one budget only."""
 
 
+_UNSIZED = {"size_prior": 0.0}
 _BY_SIZE = {"temperature": EVEN, "size_prior": 1.0}
-_EVENLY = {"temperature": EVEN}
+_EVENLY = {"temperature": EVEN, "size_prior": 0.0}
 _RANDOM = {"strategy": "random", "near_duplicate": None}
 _GUARDS: dict[str, dict[str, Any]] = {
     "off": {"near_duplicate": None}, "0.98": {"near_duplicate": 0.98}, "auto": {"near_duplicate": "auto"},
 }  # fmt: skip
 _ORDERS = {"central": "presel", "coverage": "coverage", "random": "random"}
 _WEIGHTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "irs": ({}, {}),
-    "shrunken": ({"shrinkage": True}, {}),
-    "cross": ({}, {"fit": "cross"}),
+    "irs": (_UNSIZED, {}),
+    "shrunken": ({**_UNSIZED, "shrinkage": True}, {}),
+    "cross": (_UNSIZED, {"fit": "cross"}),
     "prior": ({"size_prior": 0.5}, {}),
     "size": (_BY_SIZE, {}),
     "even": (_EVENLY, {}),
@@ -94,7 +95,7 @@ def _all() -> Iterator[Arm]:
     )
     yield Arm("paper", "the published algorithm", paper=True)
     yield Arm("reversed", "IRS weights reversed, coverage, calibrated guard",
-              {}, {"strategy": "coverage", "near_duplicate": "auto"}, reversed=True)  # fmt: skip
+              _UNSIZED, {"strategy": "coverage", "near_duplicate": "auto"}, reversed=True)  # fmt: skip
     yield Arm("shuffled", "the published algorithm, every answer that of another image of the task", paper=True,
               generator=SHUFFLED)  # fmt: skip
     for weights in _WEIGHTS:
@@ -144,7 +145,7 @@ def config_of(trial: Trial, setting: Setting, irs: str | None = None) -> Refresh
     dropout = 0.0 if arm.paper else 0.3
     model: dict[str, Any] = {
         "model": setting.base, "max_length": 512, "batch_size": 64, "remember": 4.0, "device": "cpu",
-        "loss_floor": 0.0 if arm.paper else 0.05, **arm.reference_model,
+        **({} if arm.paper else {"loss_floor": 0.05}), **arm.reference_model,
         "lora": _lora(setting, epochs=4, question_dropout=dropout, batch=16),
     }  # fmt: skip
     if irs is not None:
@@ -193,18 +194,19 @@ def _name(trial: Trial) -> str:
 def trials(
     arms: Sequence[str] | None, budgets: Sequence[float], seeds: Sequence[int], trainings: Sequence[Training]
 ) -> list[Trial]:
-    """All of them, the most informative first: seed by seed the main arms at the usual budget, then the rest of the table, then
-    the other budgets."""
+    """All of them, the most informative first: seed by seed the main arms at the usual budget, the other budgets, the rest
+    of the table, and then the other way of training."""
     wanted = list(ORDER) if arms is None else [name for name in ORDER if name in arms]
     wanted += [name for name in arms or () if name not in ORDER]
     usual = [USUAL_BUDGET] if USUAL_BUDGET in budgets else []
     main, rest = [n for n in wanted if n in ORDER[:MAIN]], [n for n in wanted if n not in ORDER[:MAIN]]
-    found = [
-        _trial(name, budget, seed, training)
-        for group in (main, rest) for seed in seeds for training in trainings for name in group for budget in usual
-    ]  # fmt: skip
     curves = [name for name in CURVES if name in wanted]
-    found += [_trial(name, budget, seed, trainings[0]) for seed in seeds for budget in budgets for name in curves]
+    found = []
+    for training in trainings:
+        found += [_trial(name, budget, seed, training) for seed in seeds for name in main for budget in usual]
+        if training == trainings[0]:
+            found += [_trial(name, budget, seed, training) for seed in seeds for budget in budgets for name in curves]
+        found += [_trial(name, budget, seed, training) for seed in seeds for name in rest for budget in usual]
     return list(dict.fromkeys(found))
 
 
@@ -216,10 +218,10 @@ def _trial(name: str, budget: float, seed: int, training: Training) -> Trial:
 
 
 ORDER = (
-    "base", "random", "full", "even-coverage-auto", "paper", "prior-coverage-auto", "reversed", "irs-coverage-auto",
-    "size-coverage-auto", "equal", "size", "shuffled",
+    "base", "random", "full", "paper", "prior-coverage-auto", "equal", "reversed", "even-coverage-auto",
+    "shuffled", "irs-coverage-auto", "size-coverage-auto", "size", "even-coverage-off", "even-random-auto",
     "prior-central-auto", "irs-central-auto", "prior-random-auto", "shrunken-coverage-auto", "cross-coverage-auto",
     "prior-coverage-off", "prior-coverage-0.98", "typiclust", "irs-random-auto", "irs-coverage-off", "irs-central-0.98",
 )  # fmt: skip
-MAIN = 12
+MAIN = 8
 CURVES = ("random", "paper", "prior-coverage-auto")

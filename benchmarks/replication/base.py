@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -51,8 +52,10 @@ class Caption(NamedTuple):
 USUAL = Recipe()
 
 
-def base_of(pool: Pool, work: Path, recipe: Recipe = USUAL) -> Path:
-    """The folder of the pool's base, which is trained first if it is not there. Its name holds what it is made from.
+def base_of(pool: Pool, work: Path, recipe: Recipe = USUAL, seconds: float = math.inf) -> Path:
+    """The folder of the pool's base, which is trained first if it is not there, for so many seconds at most.
+
+    Its name holds what it is made from.
 
     Two pools with the same base split and the same words share one.
     """
@@ -60,11 +63,11 @@ def base_of(pool: Pool, work: Path, recipe: Recipe = USUAL) -> Path:
     made_from = short_digest("base 1", json.dumps([rows, pool.words, recipe._asdict()]))
     folder = work / "bases" / made_from[:16]
     if not (folder / "recipe.json").exists():
-        _make(pool, folder, recipe)
+        _make(pool, folder, recipe, seconds)
     return folder
 
 
-def _make(pool: Pool, folder: Path, recipe: Recipe) -> None:
+def _make(pool: Pool, folder: Path, recipe: Recipe, seconds: float) -> None:
     tokenizer = build_tokenizer(pool.words, VOCABULARY)
     processor, model = build_processor(tokenizer, recipe.size), build_model(tokenizer, recipe.seed, recipe.size)
     model.set_attn_implementation("eager")  # backward through the fused one takes three times as long on a CPU
@@ -73,13 +76,13 @@ def _make(pool: Pool, folder: Path, recipe: Recipe) -> None:
     material = list(_captions(pool, processor))
     log.info("base: %d captions read in %.0f s", len(material), time.time() - started)
     started = time.time()
-    losses = _train(model, processor, material, recipe)
+    losses = _train(model, processor, material, recipe, seconds)
     folder.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(folder)
     model.save_pretrained(folder)
     record = {
         "pictures": recipe.pictures, "batch": recipe.batch, "learning_rate": recipe.learning_rate, "seed": recipe.seed,
-        "captions": len(material), "tokens": len(tokenizer), "seconds": round(time.time() - started),
+        "captions": len(material), "steps": len(losses), "tokens": len(tokenizer), "seconds": round(time.time() - started),
         "last_loss": round(sum(losses[-50:]) / len(losses[-50:]), 4),
     }  # fmt: skip
     (folder / "recipe.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -101,8 +104,11 @@ def _said(row: Row) -> str:
     return row.caption or row.task
 
 
-def _train(model: Any, processor: Any, material: Sequence[Caption], recipe: Recipe) -> list[float]:
-    """In place, vision tower and all; the loss of every step in nats per token."""
+def _train(model: Any, processor: Any, material: Sequence[Caption], recipe: Recipe, seconds: float) -> list[float]:
+    """In place, vision tower and all; the loss of every step in nats per token.
+
+    The rate falls to its end with the steps or with the time, whichever is nearer to its end.
+    """
     import torch
 
     rng, images = Random(f"{recipe.seed}/captions"), processor.image_processor
@@ -116,6 +122,10 @@ def _train(model: Any, processor: Any, material: Sequence[Caption], recipe: Reci
     model.train()
     started = time.time()
     for step in range(total):
+        done = max(step, total * (time.time() - started) / seconds)
+        if done >= total:
+            log.warning("base: its time is over after %d of %d steps", step, total)
+            break
         if not order:
             order = _order(material, recipe.batch, rng)
         batch = [material[n] for n in order.pop()]
@@ -129,7 +139,7 @@ def _train(model: Any, processor: Any, material: Sequence[Caption], recipe: Reci
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, base in zip(chosen, rates, strict=True):
             for group, rate in zip(optimizer.param_groups, base, strict=True):
-                group["lr"] = rate * pace(step, total)
+                group["lr"] = rate * pace(int(done), total)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         losses.append(float(loss.detach()))

@@ -9,6 +9,7 @@ A picture may have several lines, one for each task it belongs to. Any vocabular
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from presel.errors import ConfigError, InputError
 
+log = logging.getLogger(__name__)
 SPLITS = ("base", "pool", "test")
 _WORD = re.compile(r"\w+|[^\w\s]+")
 
@@ -64,7 +66,12 @@ class Pool:
             raise ConfigError(
                 "the pool has no truth", where=str(path), got=error.strerror, fix="name a folder that holds truth.jsonl"
             ) from error
-        found = tuple(_row(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1) if line.strip())
+        rows = [_row(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1) if line.strip()]
+        found = tuple(row for row in rows if row.split == "base" or row.questions)
+        if len(found) < len(rows):
+            log.warning(
+                "%s: %d pictures of pool and test have no question and are left out", path, len(rows) - len(found)
+            )
         for split in SPLITS:
             if not any(row.split == split for row in found):
                 raise InputError("the pool lacks a split", where=str(path), expected=", ".join(SPLITS), got=split)
@@ -74,7 +81,11 @@ class Pool:
         return tuple(row for row in self.rows if row.split == name)
 
     def bytes_of(self, key: str) -> bytes:
-        return (self.folder / "images" / key).read_bytes()
+        path = self.folder / "images" / key
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise InputError("a picture of the truth cannot be read", where=str(path), got=error.strerror) from error
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -134,8 +145,6 @@ def _row(line: str, where: str) -> Row:
         ) from error
     if row.split not in SPLITS:
         raise InputError("an unknown split", where=where, expected=", ".join(SPLITS), got=row.split)
-    if row.split != "base" and not row.questions:
-        raise InputError("a picture without a question", where=where, expected="at least one", got=line[:200])
     if Path(row.key).is_absolute() or ".." in Path(row.key).parts:
         raise InputError("a key leads out of the folder", where=where, expected="a path below images/", got=row.key)
     return row

@@ -20,6 +20,8 @@ from benchmarks.replication.arms import Trial
 
 Bits = npt.NDArray[np.float64]
 DRAWS = 2000
+LEAST = 20.0
+"""Points that full data must gain over the base before arms can be compared."""
 
 
 class Interval(NamedTuple):
@@ -127,6 +129,38 @@ def table(results: Results, training: str = "steps", baselines: Mapping[str, flo
     ]
     head = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     return "\n".join(head + [f"| {' | '.join(row)} |" for _, row in sorted(rows, key=lambda r: -r[0])]) + "\n"
+
+
+COMPARED = (
+    ("full data minus the base", ("full", 1.0), ("base", 0.0)),
+    ("full data minus random", ("full", 1.0), ("random", 0.15)),
+    ("the default mode minus full data", ("prior-coverage-auto", 0.15), ("full", 1.0)),
+    ("the default mode minus random", ("prior-coverage-auto", 0.15), ("random", 0.15)),
+    ("the default mode minus random, each task the same", ("prior-coverage-auto", 0.15), ("equal", 0.15)),
+    ("the default mode minus paper", ("prior-coverage-auto", 0.15), ("paper", 0.15)),
+    ("right weights minus reversed ones", ("prior-coverage-auto", 0.15), ("reversed", 0.15)),
+)
+
+
+def findings(results: Results, training: str = "steps") -> str:
+    """The comparisons that matter in words, as far as their arms were run; first whether the pool can show anything at all."""
+    known = {(t.arm, t.budget): t for t in results.lines if t.training == training or t.arm == "base"}
+    lines = []
+    for words, one, other in COMPARED:
+        if one not in known or other not in known:
+            continue
+        # The base is one, in whatever way the others were trained.
+        found = results.difference(one, other, training) if other[0] != "base" else _over_base(results, one, training)
+        if found is not None:
+            lines.append(f"{words}: {_signed(found)} points")
+            if other[0] == "base" and 100 * found.value < LEAST:
+                lines[-1] += f". LESS THAN {LEAST:.0f}: this setting can show nothing; train the base longer (--base)"
+    return "".join(f"- {line}\n" for line in lines)
+
+
+def _over_base(results: Results, one: tuple[str, float], training: str) -> Interval:
+    seeds = results.seeds(*one, training)
+    return results.interval(results.matrix(*one, training, seeds) - results.matrix("base", 0.0, "steps", [0]))
 
 
 def _interval(found: Interval) -> str:

@@ -20,7 +20,7 @@ from presel.reference_model.reading import Sample, read_ahead
 
 A_PICTURE = 2  # questions at most
 BATCH = 250
-LONGEST = 32  # tokens of an answer
+LONGEST = 160  # tokens of an answer; whoever says more than the right one needs is wrong already
 
 
 class Question(NamedTuple):
@@ -82,9 +82,10 @@ def _generated(model: Any, batch: Sequence[Any]) -> Iterator[str]:
     mask = torch.tensor([[*[0] * (longest - len(row)), *[1] * len(row)] for row in prompts])
     pixels = torch.cat([one.image["pixel_values"] for one in batch])
     tokenizer = model.processor.tokenizer
+    needed = max(len(one.with_question.ids) - len(row) for one, row in zip(batch, prompts, strict=True)) + 1
     with torch.autocast("cpu", torch.bfloat16):
         out = model.model.generate(
-            input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=LONGEST, do_sample=False,
+            input_ids=ids, attention_mask=mask, pixel_values=pixels, max_new_tokens=min(LONGEST, needed), do_sample=False,
             pad_token_id=model.pad, eos_token_id=tokenizer.eos_token_id,
         )  # fmt: skip
     for row in out[:, longest:].tolist():

@@ -18,7 +18,7 @@ from presel.concurrency.progress import Progress, listening
 from presel.config import RefreshConfig
 from presel.config.file import load
 from presel.errors import BudgetExceeded
-from presel.runs import budget_curve, summary
+from presel.runs import benchmark, budget_curve, summary
 from presel.runs.figures import dollars
 from presel.runs.summary import Summary
 from presel.sources.catalog import since_before
@@ -73,15 +73,20 @@ def plan(
     def words() -> None:
         from presel.report import ui_pages
 
-        columns = {name: heading for name, heading in COLUMNS.items() if name != "picked"}
-        priced = [{**row, "price": dollars(row["price_usd"] or 0.0)} for row in rows]
-        table(priced, {**columns, "shortfall": "shortfall", "price": "price"}, total=True)
+        columns = {name: heading for name, heading in COLUMNS.items() if name not in ("picked", "passed_over")}
+        priced = [
+            {**row, "price": dollars(row["price_usd"] or 0.0), "copies": str(of_run.guards.get(row["task"], "")) or "-"}
+            for row in rows
+        ]
+        table(priced, {**columns, "copies": "near-copies", "shortfall": "shortfall", "price": "price"}, total=True)
         screen.print()
         if drawn:
             budget_picture.draw(drawn, rows)
         else:
             screen.print("Other budgets, and the share of the pool with an instructed image close by:")
-            table(ui_pages.budget_rows(of_run), {name: name for name in ("budget", "records", "price", "coverage")})
+            shown = ("budget", "records", "price", "coverage", "on benchmarks")
+            table(ui_pages.budget_rows(of_run), {name: name for name in shown})
+        screen.print(benchmark.words(settings.budget.share), soft_wrap=True)
         screen.print()
         show_facts(plan_facts(finished, of_run, config))
 
@@ -92,6 +97,7 @@ def plan(
             "over_budget": of_run.over_budget,
             "money": money._asdict(),
             "budgets": [point._asdict() for point in drawn] or budget_curve.read(record.plan),
+            "benchmarks": benchmark.pools(),
         },
         as_json,
         words,

@@ -126,5 +126,7 @@ class Contents:
     """Small pictures, by sample id."""
     coverage: Coverage | None = None
     fit: Sequence[Row] = ()
+    guards: Mapping[str, float | None] = field(default_factory=dict)
+    """Task to the cosine from which an image was a near-duplicate; None or absent: no guard."""
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     """Sample id to a JPEG thumbnail; a sample without one is shown as missing."""

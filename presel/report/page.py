@@ -24,6 +24,7 @@ from markupsafe import Markup
 
 from presel.config.reference_model import NOT_IRS
 from presel.dataset.trainer_formats import CHOSEN_ORIGINS
+from presel.images.reasons import Reason
 from presel.report.answers_data import list_data, packed_to_fit
 from presel.report.axes import axis
 from presel.report.compare import Comparison
@@ -37,11 +38,12 @@ from presel.report.palette import OTHER, colours
 from presel.report.plots import interval_svg
 from presel.report.refusals import grouped, picture_name
 from presel.report.timing import as_bar, in_words
+from presel.runs import benchmark
 from presel.runs.figures import TaskLine, dollars, over_budget_words, task_lines, totals
 
 HEADINGS = (
     ("Task", ""), ("Images", "n"), ("Usable", "n"), ("Reference", "n"), ("IRS", "n"), ("Weight", "n"), ("Kept", "n"),
-    ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Passed over", "n"), ("Cost", "n"),
+    ("Near-copies", "n"), ("Quota", "n"), ("Picked", "n"), ("Rejected", "n"), ("Passed over", "n"), ("Cost", "n"),
 )  # fmt: skip
 _WEIGHT_ROWS = 40
 _CLUSTER_ROWS = 300
@@ -169,12 +171,19 @@ def _figures(contents: Contents) -> dict[str, Any]:
     tasks = [dot.task for dot in contents.map.dots] if contents.map else []
     palette = {line.task: OTHER for line in lines} | colours([*tasks, *(line.task for line in lines if line.usable)])
     shown, hidden = _ends(sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task)))
+    guards = {task: cosine for task, cosine in contents.guards.items() if cosine is not None}
+    left_out = Counter(row["task"] for row in contents.rejects if row["reason"] == Reason.NEAR_DUPLICATE)
+    absent = {name for name, shown in (("Kept", sums.kept), ("Near-copies", guards)) if not shown}
     return {
         "lines": lines,
         "decided": decided(contents, lines, sums),
         "sums": sums,
         "over_budget": over_budget_words(contents.plan, contents.config["budget"]["share"]),
-        "headings": [heading for heading in HEADINGS if sums.kept or heading[0] != "Kept"],
+        "headings": [heading for heading in HEADINGS if heading[0] not in absent],
+        "guards": guards,
+        "benchmark": benchmark.words(contents.config["budget"]["share"]),
+        "strategy": contents.config["selection"]["strategy"],
+        "left_out": left_out,
         "colours": palette,
         "money": {
             "new": round(100 * records["spent_usd"] / whole, 2),

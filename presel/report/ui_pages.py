@@ -24,7 +24,7 @@ from presel.report.card import plain
 from presel.report.pictures import weights_png
 from presel.report.pieces import picture
 from presel.report.tuned import curve_markdown
-from presel.runs import budget_curve
+from presel.runs import benchmark, budget_curve
 from presel.runs.figures import TaskLine, dollars
 from presel.runs.run_record import RunRecord
 from presel.runs.summary import Summary, report_address
@@ -45,12 +45,18 @@ _ONLY_IF_ANY = ("kept", "shortfall")
 def plan_rows(run: Summary) -> list[dict[str, Any]]:
     """The plan as rows of short words and numbers, one a task, and their sums."""
     shown = [name for name in _ONLY_IF_ANY if any(row[name] for row in run.plan)]
-    rows = [_plan_row(named(row["task"]), row, shown) for row in run.plan]
+    guards = run.guards
+    guarded = any(guard.threshold is not None for guard in guards.values())
+    rows = [
+        _plan_row(named(row["task"]), row, shown, str(guards.get(row["task"], "")) if guarded else None)
+        for row in run.plan
+    ]
     counts = ("images", "usable", "reference", "quota", *_ONLY_IF_ANY)
     prices = ("price_usd", "price_low_usd", "price_high_usd")
     sums = {name: sum(row[name] for row in run.plan) for name in counts}
     sums |= {name: sum(row[name] or 0.0 for row in run.plan) for name in prices}
-    return [*rows, _plan_row("all", {**sums, "irs": None, "weight": None}, shown)]
+    copies = f"{sum(guard.left_out for guard in guards.values()):,}" if guarded else None
+    return [*rows, _plan_row("all", {**sums, "irs": None, "weight": None}, shown, copies)]
 
 
 def plan_markdown(run: Summary) -> str:
@@ -76,7 +82,8 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str]) -> dict[str, Any]:
+def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str], copies: str | None) -> dict[str, Any]:
+    """`copies`: near-duplicates that were left out; None where no task has a guard."""
     weight = row["weight"]
     return {
         "task": task,
@@ -85,6 +92,7 @@ def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str]) -> dict[str,
         "reference": row["reference"],
         "IRS": _irs(row),
         "weight": "" if weight is None else f"{weight:.1%}",
+        **({} if copies is None else {"near-copies": copies}),
         "quota": row["quota"],
         **{name: row[name] for name in shown},
         "price": dollars(row["price_usd"]) if row["quota"] else "–",
@@ -202,6 +210,7 @@ def budget_rows(run: Summary) -> list[dict[str, Any]]:
             "records": point["records"],
             "price": dollars(point["price_usd"]),
             "coverage": f"{point['coverage']:.1%}",
+            "on benchmarks": benchmark.reached(point["share"]),
         }
         for point in budget_curve.read(run.record.plan)
     ]

@@ -8,11 +8,13 @@ from math import fsum
 from typing import Any, NamedTuple
 
 from presel.dataset.records import rejected_rows
+from presel.images.reasons import Reason
 from presel.runs.figures import TaskLine, over_budget_words, task_lines
 from presel.runs.refused import refused
 from presel.runs.run_record import RunRecord
 from presel.storage import open_store
 from presel.tables import table_store
+from presel.tables.guard import threshold_of
 from presel.tables.schemas import rows_of
 
 
@@ -25,6 +27,17 @@ class Money(NamedTuple):
     """What the dataset's answers cost when they were bought, whichever run bought them."""
     expected: float
     """The plan's price for the selection, the reference set included."""
+
+
+class Guarded(NamedTuple):
+    """What the near-duplicate guard did in a task."""
+
+    threshold: float | None
+    """The cosine from which an image is a copy; None: there is no guard."""
+    left_out: int
+
+    def __str__(self) -> str:
+        return "" if self.threshold is None else f"{self.left_out:,} from {self.threshold:.3f}"
 
 
 class Summary:
@@ -56,6 +69,18 @@ class Summary:
         return rejected_rows(refused(self.record))
 
     @cached_property
+    def guards(self) -> dict[str, Guarded]:
+        """By task, those that have a ranking: what counts as a near-duplicate there, and how many the plan left out."""
+        record, fixed = self.record, self.record.config.selection.near_duplicate
+        copies = Counter(row["task"] for row in self.rejects if row["reason"] == Reason.NEAR_DUPLICATE)
+        found = {}
+        for ranking in record.rankings:
+            task = ranking.label
+            cosine = threshold_of(record.guard, task) if record.guard else None if fixed == "auto" else fixed
+            found[task] = Guarded(cosine, copies[task])
+        return found
+
+    @cached_property
     def lines(self) -> list[TaskLine]:
         """The figures of every task, as the report and the card show them."""
         return task_lines(self.plan, self.bought, self.rejects)
@@ -76,10 +101,18 @@ class Summary:
         return over_budget_words(self.plan, self.record.config.budget.share)
 
     def task_rows(self) -> list[dict[str, Any]]:
-        """One row per task: the plan's columns, and what became of it (`picked`, `rejected`,
-        `passed_over`)."""
+        """One row per task: the plan's columns, what became of it (`picked`, `rejected`, `passed_over`), and what the guard
+        left out (`near_duplicates`, from a cosine of `guard`)."""
+        none = Guarded(None, 0)
         return [
-            {**row, "picked": line.picked, "rejected": line.rejected, "passed_over": line.passed_over}
+            {
+                **row,
+                "picked": line.picked,
+                "rejected": line.rejected,
+                "passed_over": line.passed_over,
+                "guard": self.guards.get(row["task"], none).threshold,
+                "near_duplicates": self.guards.get(row["task"], none).left_out,
+            }
             for row, line in zip(self.plan, self.lines, strict=True)
         ]
 

@@ -34,6 +34,7 @@ from presel.report.thumbnails import small_ones, taken
 from presel.report.timing import STEPS, timing
 from presel.runs.run_record import RunRecord
 from presel.tables import table_store
+from presel.tables.guard import guard_of
 from presel.tables.schemas import DatasetRef, Rows, TableRef, rows_of
 from presel.tables.stage import stage
 from presel.tables.table_store import Output
@@ -141,6 +142,7 @@ def gather(
         spending=spending([*tables.get("reference_instructions", ()), *tables.get("instructions", ())]),
         pictures=large,
         sheets=sheets.make(small.items()),
+        guards={task: one["threshold"] for ref in tables.get("guard", ()) for task, one in guard_of(ref).items()},
     )
 
 

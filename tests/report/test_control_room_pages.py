@@ -39,6 +39,20 @@ def test_the_plan_has_a_row_a_task_and_their_sums(reported: RunRecord) -> None:
     assert len(rows[0]) <= WIDEST
 
 
+def test_the_plan_says_how_many_the_guard_left_out_and_from_which_cosine(reported: RunRecord) -> None:
+    selection = reported.config.selection.model_copy(update={"near_duplicate": 0.97})
+    guarded = reported.model_copy(update={"config": reported.config.model_copy(update={"selection": selection})})
+    rows = ui_pages.plan_rows(Summary(guarded))
+    assert all(row["near-copies"].endswith(" from 0.970") for row in rows[:-1])
+    left_out = Summary(guarded).reject_counts().get("near_duplicate", 0)
+    assert (
+        rows[-1]["near-copies"]
+        == str(left_out)
+        == str(sum(row["near_duplicates"] for row in Summary(guarded).task_rows()))
+    )
+    assert len(rows[0]) <= WIDEST
+
+
 def test_the_plan_in_words_adds_up_and_names_the_cap(reported: RunRecord) -> None:
     quota = sum(row["quota"] for row in rows_of(table_store.read(reported.plan)))
     words = ui_pages.plan_words(Summary(reported))

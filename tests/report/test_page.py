@@ -209,11 +209,23 @@ def test_two_hundred_tasks_fit_on_a_page(contents: Contents) -> None:
     assert "160 tasks in between are left out here" in page
 
 
+def test_the_plan_names_what_the_guard_left_out_where_there_is_one(contents: Contents) -> None:
+    heading = '<button type="button">Near-copies</button>'
+    assert heading not in build_report(contents).decode()
+    page = build_report(replace(contents, guards={"caption": 0.9})).decode()
+    assert heading in page
+    assert "<small>from 0.900</small>" in page
+
+
 def test_weights_that_are_not_a_plain_softmax_say_so(contents: Contents) -> None:
-    adjusted = {**contents.config, "weights": {**contents.config["weights"], "floor": 0.1, "shrinkage": True}}
+    adjusted = {
+        **contents.config,
+        "weights": {**contents.config["weights"], "floor": 0.1, "shrinkage": True, "size_prior": 0},
+    }
     page = build_report(replace(contents, config=adjusted)).decode()
     assert "noisy task means are pulled towards the pool&#39;s; 0.1 of the weight is spread evenly" in page
-    assert "before this" not in build_report(contents).decode()
+    papers = {**contents.config, "weights": {**contents.config["weights"], "size_prior": 0}}
+    assert "before this" not in build_report(replace(contents, config=papers)).decode()
 
 
 def test_the_gallery_of_the_server_shows_the_pictures_that_are_there(contents: Contents) -> None:
