@@ -18,12 +18,12 @@ from benchmarks.replication.pools import Pool
 from benchmarks.replication.results import Results
 from benchmarks.replication.scoring import held_out
 
-ARM = "prior-coverage-auto"
+ARM = "prior-coverage-auto"  # presel/runs/benchmark.py says it in words
 PRODUCT = Path(__file__).parents[2] / "presel" / "runs" / "benchmark.json"
 
 
 def shares(results: Results, training: str = "steps") -> dict[str, Any] | None:
-    """Of one pool: by budget, what the default mode's and random picks reached of full data; None without full data."""
+    """Of one pool: by budget, what ours and random picks reached of full data; None without full data."""
     whole = results.seeds("full", 1.0, training)
     if not whole:
         return None
@@ -35,7 +35,7 @@ def shares(results: Results, training: str = "steps") -> dict[str, Any] | None:
             if (seeds := results.seeds(arm, budget, training))
             and (of_full := results.macro(results.matrix(arm, budget, training, seeds)) / full)
         ]
-        for name, arm in (("default", ARM), ("random", "random"))
+        for name, arm in (("ours", ARM), ("random", "random"))
     }
     return {"pool": results.path.stem, **found}
 

@@ -11,6 +11,8 @@ from importlib import resources
 from typing import Any
 
 _FILE = "benchmark.json"
+SETTINGS = "`strategy: coverage`, `near_duplicate: auto` and `size_prior: 0.5`"
+"""What the file calls ours."""
 
 
 @cache
@@ -22,22 +24,20 @@ def pools() -> tuple[dict[str, Any], ...]:
 
 def words(share: float) -> str:
     """A sentence about the budget nearest to `share` that every pool has; empty without one."""
-    measured = set.intersection(*({row["share"] for row in pool["default"]} for pool in pools())) if pools() else set()
+    measured = set.intersection(*({row["share"] for row in pool["ours"]} for pool in pools())) if pools() else set()
     if not measured:
         return ""
     nearest = min(sorted(measured), key=lambda budget: abs(budget - share))
-    ours, chance = ([100 * _at(pool[name], nearest) for pool in pools()] for name in ("default", "random"))
+    ours, chance = ([100 * _at(pool[name], nearest) for pool in pools()] for name in ("ours", "random"))
     return (
-        f"On {len(pools())} benchmark pools {nearest:.0%} reached {min(ours):.0f} to {max(ours):.0f} % of what full data did, "
-        f"random {min(chance):.0f} to {max(chance):.0f} % (a benchmark of small models, no promise: docs/evidence.md)."
+        f"On {len(pools())} benchmark pools {nearest:.0%} reached {min(ours):.0f} to {max(ours):.0f} % of what full data did "
+        f"with {SETTINGS}, random {min(chance):.0f} to {max(chance):.0f} % (small models; no promise: docs/evidence.md)."
     )
 
 
 def reached(share: float) -> str:
-    """The default mode's share of full data at that budget, over the pools that have it; a dash where none has."""
-    found = [
-        100 * _at(pool["default"], share) for pool in pools() if any(row["share"] == share for row in pool["default"])
-    ]
+    """The share of full data, with those settings, at that budget, over the pools that have it; a dash where none has."""
+    found = [100 * _at(pool["ours"], share) for pool in pools() if any(row["share"] == share for row in pool["ours"])]
     if not found:
         return "-"
     low, high = f"{min(found):.0f}", f"{max(found):.0f}"
