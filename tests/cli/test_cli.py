@@ -73,7 +73,7 @@ def test_doctor_has_one_line_per_thing_and_names_the_fix(tmp_path):
     presel("init", str(path), "--source", str(tmp_path / "pool"), "--store", str(tmp_path / "store"))
     overrides = ["--set", "encoder.name=builtin", "--set", "generator.base_url=http://127.0.0.1:9/v1"]
     overrides += ["--set", "reference_model.model=builtin"]
-    result = presel("doctor", "-c", str(path), *overrides, "--json", OPENAI_API_KEY="")
+    result = presel("doctor", "-c", str(path), *overrides, "--patience", "90", "--json", OPENAI_API_KEY="")
     found = {line["check"]: line for line in json.loads(result.stdout)}
     assert result.returncode == 1
     assert found["source"]["level"] == found["store"]["level"] == found["encoder"]["level"] == "ok"
