@@ -33,6 +33,7 @@ def _script(job: Job) -> str:
 import sys
 from pathlib import Path
 
+import torch
 from datasets import Image, List, load_dataset
 from trl import SFTConfig, SFTTrainer
 
@@ -48,7 +49,9 @@ def rows(side):
 def train(model, output, **options):
     sides = {{side: rows(side) for side in ["train", {validation}]}}
     evaluated = {{"eval_strategy": "epoch"}} if "validation" in sides else {{}}
-    arguments = SFTConfig(output_dir=output, max_length=None, report_to="none", **{{**evaluated, **options}})
+    device = {{}} if torch.cuda.is_available() else {{"use_cpu": True, "bf16": False}}
+    chosen = {{**evaluated, **device, **options}}
+    arguments = SFTConfig(output_dir=output, max_length=None, report_to="none", **chosen)
     trainer = SFTTrainer(model, arguments, train_dataset=sides["train"], eval_dataset=sides.get("validation"))
     trainer.train()
     trainer.save_model()
