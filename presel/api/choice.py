@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from presel.config import BudgetConfig, ClusteringConfig, ReferenceConfig, SelectionConfig, WeightsConfig
-from presel.config.paper import departures
+from presel.config.paper import DEFAULTS, departures
 from presel.errors import InputError
 from presel.selection.checks import real_number, whole_number
 from presel.selection.seats import budget_size
@@ -49,7 +49,11 @@ def choice_of(
         raise InputError("`share` and `count` exclude each other", where=where, expected="one of them", got="both")
     if mode not in ("default", "paper"):
         raise InputError("unknown mode", where=where, expected='"default" or "paper"', got=mode)
-    made = {name: section(where, kind, sections.get(name, {})) for name, kind in _SECTIONS.items()}
+    usual = DEFAULTS if mode == "paper" else {}
+    made = {
+        name: section(where, kind, {**usual.get(name, {}), **sections.get(name, {})})
+        for name, kind in _SECTIONS.items()
+    }
     changed = departures(made) if mode == "paper" else []
     if changed:
         fix = 'leave it out, or ask for mode="default"'
@@ -90,10 +94,10 @@ def section(where: str, kind: Any, values: Mapping[str, Any], prefix: str = "") 
 NearDuplicate = float | None | Literal["default", "auto"]
 
 
-def near_duplicate(value: NearDuplicate, mode: str) -> dict[str, Any]:
-    """The guard as an argument of its section: left to its default, it is off in `mode="paper"`."""
+def near_duplicate(value: NearDuplicate) -> dict[str, Any]:
+    """The guard as an argument of its section; nothing where it is left to its default."""
     if isinstance(value, str) and value == "default":
-        return {"near_duplicate": None} if mode == "paper" else {}
+        return {}
     if value == "auto":
         raise InputError(
             "a guard is calibrated from retakes of images, and here are vectors only",

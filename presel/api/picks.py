@@ -46,7 +46,7 @@ def select(
     reference: Any = None,
     seed: int = 0,
     mode: Literal["default", "paper"] = "default",
-    strategy: str = "presel",
+    strategy: str | None = None,
     near_duplicate: NearDuplicate = "default",
     reference_share: float = 0.05,
     images_per_cluster: int = 100,
@@ -56,7 +56,7 @@ def select(
     estimator: Estimator = "mean",
     shrinkage: bool = False,
     floor: float = 0.0,
-    size_prior: float = 0.0,
+    size_prior: float | None = None,
 ) -> pd.DataFrame:
     """Choose the samples worth instructing: the reference set, and what the method picks for the rest of the budget.
 
@@ -69,7 +69,7 @@ def select(
     count        that many in place of a share.
     irs          mean instruction relevance score by task, or several scores by task, or one a row (NaN: not scored), or
                  what `presel.irs` returns with its `task`s. A task without one weighs as the mean of the others; None:
-                 all tasks weigh the same, or by size with `size_prior=1`.
+                 a task weighs by its size to the power `size_prior`.
     weights      weights by task in place of scores; scaled to sum 1.
     ids          n ids, unique inside a task, all text or all whole numbers. They break ties and draw the reference set,
                  so with ids the order of rows changes nothing. None: row numbers.
@@ -78,8 +78,9 @@ def select(
     seed         of the draw, of k-means and of chance.
     mode         "paper": exactly the published algorithm; what departs from it is refused.
 
-    The others are those of the configuration, under their names: `selection.strategy` and `near_duplicate` (0.98; None in
-    `mode="paper"`), `clustering.images_per_cluster`, `quality` and `engine`, `reference.share`, `weights.*`.
+    The others are those of the configuration, under their names and with their defaults: `selection.strategy`
+    ("coverage"; in `mode="paper"` "presel") and `near_duplicate` (0.98; None), `weights.size_prior` (0.5; 0) and its
+    neighbours, `clustering.images_per_cluster`, `quality` and `engine`, `reference.share`.
 
     Returns a data frame, by task, reference rows first, then picks, best first:
 
@@ -128,7 +129,7 @@ def plan(
     estimator: Estimator = "mean",
     shrinkage: bool = False,
     floor: float = 0.0,
-    size_prior: float = 0.0,
+    size_prior: float | None = None,
 ) -> pd.DataFrame:
     """How a budget would be divided among tasks, before a picture is looked at. Arguments as in `select`.
 
@@ -175,16 +176,18 @@ class _Options:
     estimator: str
     shrinkage: bool
     floor: float
-    size_prior: float
+    size_prior: float | None
 
     def choice(self, where: str, *args: Any) -> Choice:
         weights = {
             name: getattr(self, name) for name in ("temperature", "estimator", "shrinkage", "floor", "size_prior")
         }
-        sections: dict[str, Mapping[str, Any]] = {"weights": weights, "selection": near_duplicate("default", self.mode)}
+        if self.size_prior is None:
+            del weights["size_prior"]
+        sections: dict[str, Mapping[str, Any]] = {"weights": weights, "selection": {}}
         if args:
             strategy, guard, images_per_cluster, quality, engine = args
-            sections["selection"] = {"strategy": strategy, **near_duplicate(guard, self.mode)}
+            sections["selection"] = {**({} if strategy is None else {"strategy": strategy}), **near_duplicate(guard)}
             sections["clustering"] = {"images_per_cluster": images_per_cluster, "quality": quality, "engine": engine}
         return choice_of(
             where,

@@ -1,4 +1,4 @@
-"""How the budget is divided and which images it goes to. The defaults are the paper's, but for the guard and `history`."""
+"""How the budget is divided and which images it goes to. The defaults are those that did best in docs/evidence.md."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ReestimateConfig(Section):
 
 
 class WeightsConfig(Section):
-    """From IRS to task weights. The defaults are the paper's."""
+    """From IRS to task weights. The defaults are the paper's, but for `size_prior`."""
 
     temperature: float | None = Field(
         None, gt=0, description="of the softmax over -IRS; default 1/sqrt(number of tasks)"
@@ -40,7 +40,12 @@ class WeightsConfig(Section):
     estimator: Literal["mean", "trimmed"] = "mean"
     shrinkage: bool = Field(False, description="pull noisy task means toward the pool's (empirical Bayes)")
     floor: float = Field(0.0, ge=0, le=1, description="share of the weight that is spread evenly over the tasks")
-    size_prior: float = Field(0.0, ge=0, le=1, description="weights are multiplied by task size to this power")
+    size_prior: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="weights are multiplied by task size to this power; imported ones are taken as they are; 0 is the paper's",
+    )
     reestimate: Annotated[ReestimateConfig, Operational] = ReestimateConfig()
 
 
@@ -61,7 +66,9 @@ class ClusteringConfig(Section):
 
 
 class SelectionConfig(Section):
-    strategy: Literal["presel", "random", "balanced", "typiclust", "kcentre", "coverage"] = "presel"
+    strategy: Literal["presel", "random", "balanced", "typiclust", "kcentre", "coverage"] = Field(
+        "coverage", description="the order of a task's images: docs/method.md has each; presel is the paper's"
+    )
     near_duplicate: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] | None = Field(
         0.98,
         description="cosine from which an image is a copy of an earlier pick of its cluster; auto: what 95 % of retakes of "

@@ -20,7 +20,9 @@ PAPER: Mapping[str, object] = {
     "reference_model.lora.question_dropout": 0,
 }
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "selection": {"near_duplicate": None},
+    "selection": {"strategy": "presel", "near_duplicate": None},
+    "weights": {"size_prior": 0.0},
+    "reference_model": {"loss_floor": 0.0},
     "history": {"keep": "while_selected"},
 }
 """Where the default is not the paper's: in `mode: paper` these are the defaults."""

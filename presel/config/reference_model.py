@@ -112,7 +112,7 @@ class ReferenceModelConfig(Section):
     )
     max_length: int = Field(2048, ge=16, description="tokens; a sample whose response would be cut is rejected")
     loss_floor: float = Field(
-        0.0,
+        0.05,
         ge=0,
         description="nats per token: below it both losses count as equal, certain either way; 0 is the paper's",
     )

@@ -133,10 +133,12 @@ class RefreshConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _paper_has_no_guard_and_no_past(cls, data: Any) -> Any:
+    def _paper_has_its_own_defaults(cls, data: Any) -> Any:
         if isinstance(data, dict) and data.get("mode") == "paper":
             for section, default in DEFAULTS.items():
                 given = data.get(section) or {}
+                if isinstance(given, Section):
+                    given = given.model_dump(exclude_unset=True)
                 if isinstance(given, dict):
                     data = {**data, section: {**default, **given}}
         return data

@@ -25,7 +25,6 @@ from presel.config import (
     PromptConfig,
     ReferenceModelConfig,
     RefreshConfig,
-    SelectionConfig,
     SourceConfig,
 )
 from presel.config.keys import digest
@@ -70,10 +69,7 @@ def demo_config(source: str, store: str, *, seed: int = 0, paper: bool = False) 
             max_cost=1.0,
             prices=PriceConfig(input_per_million=0.40, output_per_million=1.60),
         ),
-        reference_model=ReferenceModelConfig(
-            model="builtin", max_length=512, loss_floor=0.0 if paper else 0.05, lora=_lora(paper)
-        ),
-        selection=SelectionConfig(near_duplicate=None) if paper else SelectionConfig(),
+        reference_model=ReferenceModelConfig(model="builtin", max_length=512, lora=_lora(paper)),
         dataset=DatasetConfig(name="demo"),
     )
 

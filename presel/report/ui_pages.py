@@ -51,7 +51,7 @@ def plan_rows(run: Summary) -> list[dict[str, Any]]:
         _plan_row(named(row["task"]), row, shown, str(guards.get(row["task"], "")) if guarded else None)
         for row in run.plan
     ]
-    counts = ("images", "usable", "reference", "quota", *_ONLY_IF_ANY)
+    counts = ("usable", "reference", "quota", *_ONLY_IF_ANY)
     prices = ("price_usd", "price_low_usd", "price_high_usd")
     sums = {name: sum(row[name] for row in run.plan) for name in counts}
     sums |= {name: sum(row[name] or 0.0 for row in run.plan) for name in prices}
@@ -87,7 +87,6 @@ def _plan_row(task: str, row: dict[str, Any], shown: Iterable[str], copies: str 
     weight = row["weight"]
     return {
         "task": task,
-        "images": row["images"],
         "usable": row["usable"],
         "reference": row["reference"],
         "IRS": _irs(row),

@@ -62,7 +62,7 @@ def weigh(
     """Task weights from the IRS of every task's reference samples; sizes: usable samples of each task.
 
     A task without a score takes the others' mean; without any score all weigh the same. `given`: weights that were
-    imported, one number or none for each task; if there is any, no IRS is asked.
+    imported, one number or none for each task; if there is any, no IRS is asked, and no size prior is laid on them.
     """
     scored = np.array([int(np.isfinite(values).sum()) for values in scores], dtype=np.int64)
     irs = weights.mean_relevance(scores, estimator=config.estimator, shrink=config.shrinkage)
@@ -71,7 +71,8 @@ def weigh(
     )
     imported = any(len(values) for values in given)
     raw = weights.imported_weights(given) if imported else weights.task_weights(irs, config.temperature)
-    weight = weights.adjusted_weights(raw, sizes=sizes, size_prior=config.size_prior, floor=config.floor)
+    prior = 0.0 if imported else config.size_prior
+    weight = weights.adjusted_weights(raw, sizes=sizes, size_prior=prior, floor=config.floor)
     known = np.array([len(values) for values in given]) if imported else scored
     verdict = (
         "The weights were imported." if imported else reference_verdict(scores, temperature=config.temperature).text

@@ -223,7 +223,9 @@ def test_without_scores_tasks_weigh_the_same_or_by_size() -> None:
     tasks = ["a"] * 300 + ["b"] * 100
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert presel.plan(tasks)["weight"].tolist() == [0.5, 0.5]
+        assert presel.plan(tasks)["weight"].tolist() == pytest.approx([3**0.5 / (1 + 3**0.5), 1 / (1 + 3**0.5)])
+        assert presel.plan(tasks, mode="paper")["weight"].tolist() == [0.5, 0.5]
+        assert presel.plan(tasks, size_prior=0)["weight"].tolist() == [0.5, 0.5]
         assert presel.plan(tasks, size_prior=1)["weight"].tolist() == [0.75, 0.25]
         assert presel.plan(tasks, weights={"a": 1, "b": 3})["weight"].tolist() == [0.25, 0.75]
 
@@ -354,13 +356,24 @@ def test_a_plan_agrees_with_the_selection_that_follows_it(run: Run) -> None:
     assert "weight" in plan.attrs["verdict"]
 
 
+def test_what_is_left_out_is_the_default_of_the_mode() -> None:
+    rng = np.random.default_rng(0)
+    vectors, tasks = rng.normal(size=(400, 8)), ["a"] * 300 + ["b"] * 100
+    for mode, usual in (
+        ("default", {"strategy": "coverage", "size_prior": 0.5, "near_duplicate": 0.98}),
+        ("paper", {"strategy": "presel", "size_prior": 0.0, "near_duplicate": None}),
+    ):
+        left_out = presel.select(vectors, tasks, mode=mode)
+        assert left_out["row"].tolist() == presel.select(vectors, tasks, mode=mode, **usual)["row"].tolist()
+
+
 def test_defaults_are_those_of_the_configuration() -> None:
     config = RefreshConfig.model_validate({"source": {"uri": "p"}, "store": "s", "generator": {"max_cost": 1}})
     values = {name: p.default for name, p in inspect.signature(presel.select).parameters.items()}
     assert values["reference_share"] == config.reference.share
     for section in (config.weights, config.clustering, config.selection):
         for name in type(section).model_fields:
-            if name not in ("reestimate", "near_duplicate"):
+            if name not in ("reestimate", "near_duplicate", "strategy", "size_prior"):
                 assert values[name] == getattr(section, name), name
     assert (values["mode"], values["seed"], values["share"]) == (config.mode, config.seed, None)
     assert presel.plan(["a"] * 1000).attrs["budget"] == config.budget.share * 1000

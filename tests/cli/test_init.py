@@ -50,8 +50,10 @@ def init(*answers: str, end: str = "") -> tuple[int, str]:
 
 def _owns_the_terminal() -> None:
     import fcntl
+    import signal
     import termios
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # where the tests are a background job of a shell, it is ignored
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 

@@ -46,7 +46,8 @@ def planned(
 
 def test_quotas_are_weight_times_what_the_reference_set_leaves_of_the_budget(tmp_path: Path) -> None:
     plan, rows, _ = planned(tmp_path, {"cats": 200, "dogs": 300, "owls": 250}, 0.2)
-    weight = task_weights([np.mean(IRS[row["task"]]) for row in rows])
+    weight = task_weights([np.mean(IRS[row["task"]]) for row in rows]) * np.sqrt([200, 300, 250])
+    weight /= weight.sum()
     np.testing.assert_allclose([row["weight"] for row in rows], weight, rtol=1e-12)
     left = 150 - 9  # B = 0.2 x 750, |D_ref| = 9
     quota = [row["quota"] for row in rows]
