@@ -84,7 +84,8 @@ def test_new_images_are_embedded_alone_and_what_is_paid_stays(pool):
 
 def test_removed_images_leave_the_dataset_and_nothing_else_does(pool):
     first = pool.last
-    gone = chosen(first)[:4]
+    without_a_copy = [row for row in chosen(first) if row["key"] != "chart/report.png"]
+    gone = without_a_copy[:4]
     for row in gone:
         (pool.images / row["key"]).unlink()
     second = pool.refresh()

@@ -156,10 +156,10 @@ def test_the_page_of_the_plan_has_all_there_is_to_decide_by(reported: RunRecord)
     page = ui_pages.plan_markdown(run)
     assert ui_pages.plan_words(run) in page
     assert "Since the listing before:" in page
-    assert "| task | images | usable | reference | IRS | weight | quota |" in page
+    assert "| task | usable | reference | IRS | weight | quota |" in page
     assert "| 15% | " in page
     for row in run.plan:
-        assert f"\n| {row['task']} | {row['images']} | {row['usable']} |" in page
+        assert f"\n| {row['task']} | {row['usable']} |" in page
 
 
 def test_the_plan_can_be_shown_before_anything_is_published(reported: RunRecord) -> None:
