@@ -160,7 +160,7 @@ def report(
 ) -> None:
     """Where the latest report lies; with --to, a copy of it, and of the pictures beside it.
 
-    With --compare 3 5: a page about these two versions, written to --to, else to <dataset>-3-5.html.
+    With --compare 3 5: a page about these two versions, written to --to, else to NAME-3-5.html (of the dataset).
     """
     settings = load(config, overrides)
     if compare is not None:

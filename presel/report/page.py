@@ -173,7 +173,10 @@ def _figures(contents: Contents) -> dict[str, Any]:
     shown, hidden = _ends(sorted((line for line in lines if line.usable), key=lambda line: (-line.weight, line.task)))
     guards = {task: cosine for task, cosine in contents.guards.items() if cosine is not None}
     left_out = Counter(row["task"] for row in contents.rejects if row["reason"] == Reason.NEAR_DUPLICATE)
-    absent = {name for name, shown in (("Kept", sums.kept), ("Near-copies", guards)) if not shown}
+    # What the guard passed over has a column of its own: another one is shown only if it would say more.
+    passed_over = not guards or sums.passed_over != left_out.total()
+    columns = {"Kept": sums.kept, "Near-copies": guards, "Passed over": passed_over}
+    absent = {name for name, shown in columns.items() if not shown}
     return {
         "lines": lines,
         "decided": decided(contents, lines, sums),
@@ -181,7 +184,8 @@ def _figures(contents: Contents) -> dict[str, Any]:
         "over_budget": over_budget_words(contents.plan, contents.config["budget"]["share"]),
         "headings": [heading for heading in HEADINGS if heading[0] not in absent],
         "guards": guards,
-        "benchmark": benchmark.words(contents.config["budget"]["share"]),
+        "passed_over": passed_over,
+        "benchmark": benchmark.words(contents.config["budget"]["share"]).replace("`", ""),
         "strategy": contents.config["selection"]["strategy"],
         "left_out": left_out,
         "colours": palette,
