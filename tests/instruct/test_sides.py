@@ -47,9 +47,9 @@ def test_a_picture_that_another_side_shrinks_is_another_question(pool: Pool) -> 
 
 
 def test_of_three_runs_at_once_each_knows_what_it_paid_itself(tmp_path: Path) -> None:
-    with serve(looks, latency=0.05) as endpoint:
+    with serve(looks, latency=0.4) as endpoint:  # one worker alone takes ten seconds: the others are there by then
         Pool(tmp_path, 24)
-        workers = [Worker(tmp_path, endpoint.url, 24, "--images", 24) for _ in range(3)]
+        workers = [Worker(tmp_path, endpoint.url, 24, "--images", 24, "--concurrency", 1) for _ in range(3)]
         assert [worker.wait(100) for worker in workers] == [0, 0, 0]
     paid = [worker.said["paid"] for worker in workers]
     assert sum(paid) == pytest.approx(spending(open_store(str(tmp_path / "store")))["spent_usd"])

@@ -54,7 +54,7 @@ def test_every_reference_sample_costs_two_requests_once_and_has_a_ratio_of_two_l
         first, second = row["loss_with_question"], row["loss_without_question"]
         assert 0.85 <= math.exp(-first) <= 0.99
         assert 0.3 <= math.exp(-second) <= 0.99
-        assert row["irs"] == relevance(first, second)
+        assert row["irs"] == relevance(first, second, ReferenceModelConfig().loss_floor)
 
 
 def test_a_server_without_log_probabilities_is_told_of_in_words_after_one_sample(pool: Pool) -> None:
