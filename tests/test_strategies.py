@@ -314,6 +314,13 @@ def test_across_clusters_no_two_picks_of_a_task_are_near_duplicates(strategy: st
     assert not (other & (cosines > pool["near_duplicate"] + 1e-5)).any()
 
 
+def test_what_was_taken_in_a_cluster_with_nothing_left_keeps_its_copies_out_of_others() -> None:
+    rows = np.concatenate([unit(6, 8, seed=1), unit(1, 8, seed=1)])  # the last one repeats the first
+    labels, chosen = np.array([0] * 6 + [1]), np.arange(7) == 6
+    ranking = rank(rows, labels, chosen=chosen, near_duplicate=0.999, across=True)
+    assert (ranking.copies.tolist(), ranking.copy_of.tolist()) == ([0], [6])
+
+
 def test_a_scene_that_two_clusters_share_is_picked_once_from_the_larger() -> None:
     scene = unit(1, 8, seed=3)
     rows = np.concatenate([unit(6, 8, seed=1), scene, unit(3, 8, seed=2), scene])

@@ -121,7 +121,8 @@ def rank(
     plan = STRATEGIES[strategy]
     guarded = each(lambda one: _guard(vectors, one, plan.best_first(vectors, one), near_duplicate), clusters)
     if across and near_duplicate is not None:
-        guarded = _guarded_across(vectors, guarded, near_duplicate)
+        beside = np.concatenate([one.taken for one in clusters])
+        guarded = _guarded_across(vectors, guarded, near_duplicate, np.setdiff1d(np.flatnonzero(taken), beside))
     kept = [one.kept for one in guarded]
     picks = plan.arrange(vectors, kept, count if wanted is None else wanted)
     return _ranking(vectors, guarded, picks, groups)
@@ -147,11 +148,13 @@ def _guard(vectors: NDArray[np.float32], cluster: Cluster, order: Rows, threshol
     return _Guarded(Kept(cluster, order[~copy]), rows[copy], origin, cosine[copy])
 
 
-def _guarded_across(vectors: NDArray[np.float32], guarded: list[_Guarded], threshold: float) -> list[_Guarded]:
+def _guarded_across(
+    vectors: NDArray[np.float32], guarded: list[_Guarded], threshold: float, alone: Rows
+) -> list[_Guarded]:
     """Without what repeats a row of a neighbouring cluster that comes before, by size and then label, or was taken there.
 
     The largest cluster keeps the scene: its picks have most seats. Only the CLOSEST clusters by centroid are compared, so
-    the cost stays that of a few clusters.
+    the cost stays that of a few clusters. alone: rows taken in clusters that have nothing left to pick; all are compared.
     """
     order = sorted(
         range(len(guarded)), key=lambda n: (-len(guarded[n].kept.cluster.members), guarded[n].kept.cluster.label)
@@ -164,7 +167,7 @@ def _guarded_across(vectors: NDArray[np.float32], guarded: list[_Guarded], thres
         others = sorted((m for m in near if m != n), key=place.__getitem__)
         before = [found[m].kept.rows for m in others if place[m] < place[n]]
         taken = [found[m].kept.cluster.taken for m in others]
-        found[n] = _without(vectors, found[n], np.concatenate([*before, *taken, np.zeros(0, np.int64)]), threshold)
+        found[n] = _without(vectors, found[n], np.concatenate([*before, *taken, alone]), threshold)
     return _resolved(found)
 
 
